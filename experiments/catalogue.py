@@ -1,0 +1,95 @@
+"""The device and link profiles that a scenario works with: the package's, with its own added or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from experiments.mistakes import Keys, nearest
+from experiments.quantities import kind_of
+
+if TYPE_CHECKING:
+    from experiments.sections import Profiles
+    from topologies.profiles import DeviceProfile, LinkProfile
+
+P = TypeVar("P", "DeviceProfile", "LinkProfile")
+Report = Callable[[Keys, str], None]
+
+
+def device_profiles(changes: Profiles, report: Report | None = None) -> dict[str, DeviceProfile]:
+    """Every device profile by name; mistakes go to *report*, or raise ValueError."""
+    from topologies.profiles import DEVICE_RULES, DeviceProfile, devices
+
+    return _changed(DeviceProfile, devices(), changes.devices, DEVICE_RULES, report or _refuse)
+
+
+def link_profiles(changes: Profiles, report: Report | None = None) -> dict[str, LinkProfile]:
+    """Every link profile by name; mistakes go to *report*, or raise ValueError."""
+    from topologies.profiles import LINK_RULES, LinkProfile, links
+
+    return _changed(LinkProfile, links(), changes.links, LINK_RULES, report or _refuse)
+
+
+def _refuse(keys: Keys, what: str) -> None:
+    raise ValueError(f"{'.'.join(map(str, keys))}: {what}")
+
+
+def _changed(
+    profile: type[P], known: Mapping[str, P], changes: Mapping[str, Mapping[str, Any]], rules: Any, report: Report
+) -> dict[str, P]:
+    """*known* with *changes*, in their order: a profile may be based on one above it."""
+    out = dict(known)
+    for name, given in changes.items():
+        based_on = given.get("based_on", name if name in out else None)
+        if based_on is not None and based_on not in out:
+            report((name, "based_on"), f"unknown profile {based_on!r}{nearest(str(based_on), out)}")
+            continue
+        problems = list(_figure_problems(profile, given, rules))
+        for figure, what in problems:
+            report((name, figure), what)
+        if not problems:
+            _make(out, name, profile, None if based_on is None else out[based_on], given, report)
+    return out
+
+
+def _figure_problems(profile: type[P], given: Mapping[str, Any], rules: Any) -> Iterator[tuple[str, str]]:
+    known: list[str] = [f.name for f in fields(profile) if f.name != "name"]
+    for figure, value in given.items():
+        if figure not in (*known, "based_on"):
+            yield figure, "unknown figure" + nearest(figure, known)
+        elif figure in rules:
+            try:
+                amount = _figure(figure, value)
+            except ValueError as error:
+                yield figure, str(error)
+                continue
+            if not rules[figure].holds(amount):
+                yield figure, f"must be {rules[figure].words}, got {value}"
+
+
+def _figure(figure: str, value: Any) -> Any:
+    """The figure in SI where its name ends in a unit; else as it is given."""
+    kind = kind_of(figure)
+    if kind is not None:
+        return kind.convert(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"expected a number, got {value!r}")
+    return value
+
+
+def _make(
+    out: dict[str, P], name: str, profile: type[P], base: P | None, given: Mapping[str, Any], report: Report
+) -> None:
+    figures = {f: _figure(f, v) if kind_of(f) else v for f, v in given.items() if f != "based_on"}
+    missing = [f.name for f in fields(profile) if f.default is MISSING and f.name != "name" and f.name not in figures]
+    if base is None and missing:
+        remedy = f"give based_on, or {', '.join(missing)}"
+        report((name,), f"is a new profile; {remedy}{nearest(name, out)}")
+        return
+    try:
+        out[name] = profile(name=name, **figures) if base is None else replace(base, name=name, **figures)
+    except ValueError as error:
+        what = str(error).removeprefix(f"{name}: ")
+        figure = what.partition(" ")[0]
+        report((name, figure) if figure in given else (name,), what)

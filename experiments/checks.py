@@ -1,0 +1,185 @@
+"""What the sections of a scenario owe to each other.
+
+Each check names as parameters the sections that it reads and yields (keys, what is wrong). It runs when those sections
+are sound by themselves, whatever is wrong elsewhere, so that one reading of a file tells all of its mistakes.
+"""
+
+from __future__ import annotations
+
+import csv
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from experiments.catalogue import device_profiles, link_profiles
+from experiments.documents import find_file
+from experiments.mistakes import Keys, nearest
+from experiments.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star
+from experiments.plan_checks import plan_problems, stage_problems, unknown_tier
+from experiments.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
+from experiments.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
+
+Problems = Iterator[tuple[Keys, str]]
+TASKS = {CampusData: ("answer", "engagement", "outcome"), StarData: ("read", "math")}
+
+
+def problems(sections: Mapping[str, Any], beside: Path) -> list[tuple[Keys, str]]:
+    """Everything on which the given *sections*, each sound in itself, do not agree; files are sought *beside*."""
+    known = {**sections, "beside": beside}
+    out: list[tuple[Keys, str]] = []
+    for check in CHECKS:
+        wanted = inspect.signature(check).parameters
+        if all(name in known for name in wanted):
+            out += check(**{name: known[name] for name in wanted})
+    return out
+
+
+def changed_profiles(profiles: Profiles) -> Problems:
+    """Figures that no profile has, or that none can have."""
+    found: list[tuple[Keys, str]] = []
+    device_profiles(profiles, lambda keys, what: found.append((("profiles", "devices", *keys), what)))
+    link_profiles(profiles, lambda keys, what: found.append((("profiles", "links", *keys), what)))
+    yield from found
+
+
+def profile_names(topology: AnyTopology, profiles: Profiles) -> Problems:
+    """Profiles that the topology names and nobody defines."""
+    known = {
+        DEVICE: {*device_profiles(profiles, _ignore), *profiles.devices},
+        LINK: {*link_profiles(profiles, _ignore), *profiles.links},
+    }
+    for field, what in _profile_fields(type(topology)):
+        named = getattr(topology, field)
+        for name in named if isinstance(named, dict) else [named]:
+            if name is not None and name not in known[what]:
+                keys = ("topology", field, name) if isinstance(named, dict) else ("topology", field)
+                yield keys, f"unknown {what} {name!r}{nearest(name, known[what])}"
+
+
+def _ignore(keys: Keys, what: str) -> None:
+    """Told elsewhere."""
+
+
+def _profile_fields(kind: type[Any]) -> Iterator[tuple[str, str]]:
+    for name, field in kind.model_fields.items():
+        marks = [*field.metadata, *(m for part in get_args(field.annotation) for m in get_args(part)[1:])]
+        yield from ((name, mark) for mark in (DEVICE, LINK) if mark in marks)
+
+
+def roster_columns(topology: AnyTopology, beside: Path) -> Problems:
+    """Columns that the roster lacks."""
+    if not isinstance(topology, Rosters):
+        return
+    try:
+        with find_file(topology.file, beside).open(encoding="utf-8-sig", newline="") as lines:
+            header = next(csv.reader(lines), [])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        yield ("topology", "file"), f"{topology.file}:1 is no table in UTF-8: {error}"
+        return
+    for field in ("student", "classroom", "school", "device_column"):
+        column = getattr(topology, field)
+        if column is not None and column not in header:
+            yield ("topology", field), f"{topology.file}:1 has no column {column!r}{nearest(column, header)}"
+
+
+def schools_of_data(topology: AnyTopology, data: Data | None) -> Problems:
+    """Data that brings its schools, and topologies that need it to."""
+    if isinstance(data, StarData):
+        if not isinstance(topology, (DataSchools, Star)):
+            yield ("topology", "kind"), "star data brings its own schools: use kind data or star"
+        elif isinstance(topology, Star) and topology.clients is not None:
+            yield ("topology", "clients"), "star data brings its own classes; leave clients out"
+    elif isinstance(topology, DataSchools):
+        yield ("topology", "kind"), "kind data takes the schools of data source star, which is not used here"
+    elif isinstance(topology, Star) and topology.clients is None:
+        yield ("topology", "clients"), "is missing"
+
+
+def tasks(data: Data | None, model: Model) -> Problems:
+    """A model that the data cannot teach."""
+    if data is None or isinstance(model, FootprintModel):
+        return
+    if isinstance(data, CampusData) != isinstance(model, M3TModel):
+        kind, source = ("m3t", "campus") if isinstance(data, CampusData) else ("linear", "star")
+        yield ("model",), f"data source {source} needs a model of kind {kind}"
+        return
+    for place, task in enumerate(model.tasks):
+        known = TASKS[type(data)]
+        if task not in known:
+            hint = nearest(task, known) or f"; it has {', '.join(known)}"
+            yield ("model", "tasks", place), f"data source {data.source} has no task {task!r}{hint}"
+
+
+def costs_only(data: Data | None, model: Model, baselines: tuple[str, ...], evaluate: Evaluation | None) -> Problems:
+    """A footprint learns nothing, and a model learns from data."""
+    if isinstance(model, FootprintModel):
+        for key, given in (("data", data), ("baselines", baselines), ("evaluate", evaluate)):
+            if given:
+                yield (key,), "a model given by its footprint only has costs; leave this out, or give a model"
+    elif data is None:
+        yield ("data",), "is missing; without data, give model.footprint to simulate costs only"
+
+
+def offset_tiers(topology: AnyTopology, model: Model) -> Problems:
+    """Offsets owned by tiers that are not there."""
+    if isinstance(model, (M3TModel, LinearModel)):
+        for place, tier in enumerate(model.offsets):
+            yield from unknown_tier(topology, tier, ("model", "offsets", place))
+
+
+def evaluated_tiers(topology: AnyTopology, evaluate: Evaluation | None) -> Problems:
+    """Tiers to evaluate that are not there."""
+    for place, tier in enumerate(evaluate.tiers if evaluate else ()):
+        yield from unknown_tier(topology, tier, ("evaluate", "tiers", place))
+
+
+def plan_tiers(topology: AnyTopology, plan: dict[str, TierPlanSpec]) -> Problems:
+    """Tiers of the plan that are not there, or gather nobody, or wait for more children than they have."""
+    for tier, spec in plan.items():
+        keys: Keys = ("plan", tier)
+        yield from unknown_tier(topology, tier, keys)
+        if topology.ranks and tier == topology.ranks[0]:
+            yield keys, f"{tier} is the lowest tier and has nobody to gather from"
+        children = topology.children.get(tier)
+        if isinstance(spec.wait, First) and children is not None and spec.wait.first > children:
+            yield (*keys, "wait", "first"), f"a {tier} has {children} children, so it cannot wait for {spec.wait.first}"
+
+
+def plan_modules(topology: AnyTopology, model: Model, plan: dict[str, TierPlanSpec]) -> Problems:
+    """Patterns that match nothing, and modules that grow on the way up."""
+    yield from plan_problems(topology, model, plan, ("plan",))
+
+
+def something_to_do(plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
+    """A plan without tiers, when nothing else says what to do."""
+    if not plan and not stages:
+        yield ("plan",), "is empty: name a tier that gathers its children, or give stages"
+
+
+def stages_agree(
+    topology: AnyTopology, data: Data | None, model: Model, stages: tuple[StageSpec, ...]
+) -> Problems:
+    """Stages in the wrong place, on data that is not there, or with modules that nobody has."""
+    names = [stage.name for stage in stages]
+    for place, stage in enumerate(stages):
+        keys: Keys = ("stages", place)
+        if stage.name in names[:place]:
+            yield (*keys, "name"), f"another stage is called {stage.name!r} already"
+        yield from stage_problems(topology, data, model, stage, keys)
+
+
+CHECKS: tuple[Callable[..., Problems], ...] = (
+    changed_profiles,
+    profile_names,
+    roster_columns,
+    schools_of_data,
+    tasks,
+    costs_only,
+    offset_tiers,
+    evaluated_tiers,
+    plan_tiers,
+    plan_modules,
+    something_to_do,
+    stages_agree,
+)

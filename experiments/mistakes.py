@@ -1,0 +1,134 @@
+"""What is wrong in a scenario, told in the reader's words: where, which key, what, and what was perhaps meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic_core import ErrorDetails
+
+Keys = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: the *place* (``file:line`` or an option), the key, and what is wrong with it."""
+
+    place: str
+    key: str
+    what: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.key, self.what) if part)
+
+
+class ScenarioError(ValueError):
+    """All the mistakes of one scenario, a line each."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` with the nearest of the *known* names, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> list[tuple[Keys, str]]:
+    """The keys and the words of everything that pydantic found wrong with the data for *model*."""
+    return [_told(details, model) for details in error.errors(include_url=False)]
+
+
+def _told(error: ErrorDetails, model: type[BaseModel]) -> tuple[Keys, str]:
+    keys = tuple(step for step in error["loc"] if not str(step).startswith("="))
+    if error["type"] == "extra_forbidden":
+        return keys, "unknown key" + nearest(str(keys[-1]), _fields_at(model, error["loc"][:-1]))
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _kind_told(error, keys, model)
+    return keys, _words(error)
+
+
+def _kind_told(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> tuple[Keys, str]:
+    if not isinstance(error["input"], dict):
+        return keys, f"expected a mapping, got {error['input']!r}"
+    tags = [tag for tag, _ in _members(_at(model, error["loc"])) if tag and ":" in tag]
+    key = tags[0][1:].partition(":")[0]
+    kinds = [tag.partition(":")[2] for tag in tags]
+    if error["type"] == "union_tag_not_found":
+        return keys, f"needs a {key}: one of {', '.join(kinds)}"
+    given = error["input"].get(key)
+    return (*keys, key), f"unknown {key} {given!r}{nearest(str(given), kinds) or '; one of ' + ', '.join(kinds)}"
+
+
+def _words(error: ErrorDetails) -> str:
+    given, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "value_error" | "check":
+            return str(context.get("error") or context.get("text"))
+        case "literal_error":
+            known = [str(v) for v in _literals(context["expected"])]
+            return f"expected {' or '.join(known)}, got {given!r}{nearest(str(given), known)}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as bound:
+            sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[bound]
+            return f"must be {sign} {next(iter(context.values())):g}, got {given!r}"
+        case "finite_number":
+            return f"must be finite, got {given}"
+        case "too_short" | "string_too_short":
+            return "must not be empty"
+    return f"expected {_EXPECTED[error['type']]}, got {given!r}" if error["type"] in _EXPECTED else error["msg"]
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def _literals(expected: str) -> list[str]:
+    """The values in pydantic's "'a', 'b' or 'c'"."""
+    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(", ")]
+
+
+def _members(annotation: Any, tag: str | None = None) -> list[tuple[str | None, Any]]:
+    """What *annotation* may be, unions and ``Annotated`` opened, each with its tag."""
+    if get_origin(annotation) is Annotated:
+        inner, *metadata = get_args(annotation)
+        return _members(inner, next((str(m.tag) for m in metadata if isinstance(m, Tag)), tag))
+    if get_origin(annotation) in (None, dict, tuple, list):
+        return [(tag, annotation)]
+    return [member for part in get_args(annotation) for member in _members(part)]
+
+
+def _inside(annotation: Any, step: str | int) -> Any:
+    """The annotation of what *step*, a key, a place or a tag, leads to."""
+    for tag, kind in _members(annotation):
+        if tag == step:
+            return kind
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and step in kind.model_fields:
+            return kind.model_fields[str(step)].annotation
+        if get_origin(kind) in (dict, tuple):
+            return get_args(kind)[1 if get_origin(kind) is dict else 0]
+    return None
+
+
+def _at(annotation: Any, steps: Sequence[str | int]) -> Any:
+    for step in steps:
+        annotation = _inside(annotation, step)
+    return annotation
+
+
+def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
+    found = _at(model, steps)
+    return [f for _, kind in _members(found) if hasattr(kind, "model_fields") for f in kind.model_fields]

@@ -1,0 +1,93 @@
+"""Plans and stages against the tree and the model: patterns resolved, modules that only shrink going up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from itertools import pairwise
+
+from experiments.mistakes import Keys, nearest
+from experiments.places import AnyTopology
+from experiments.sections import StageSpec, TierPlanSpec
+from experiments.subjects import CampusData, Data, M3TModel, Model
+
+Problems = Iterator[tuple[Keys, str]]
+SHRINK = "modules may only shrink going up"
+
+
+def resolve(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The *names* that some pattern matches, in their own order."""
+    return tuple(name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns))
+
+
+def unknown_tier(topology: AnyTopology, tier: str, keys: Keys) -> Problems:
+    """Whether the topology lacks *tier*; a tree from a file is checked when it is built."""
+    ranks = topology.ranks
+    if ranks and tier not in ranks:
+        yield keys, f"no tier {tier!r} in this topology{nearest(tier, ranks) or '; it has ' + ', '.join(ranks)}"
+
+
+def pattern_problems(patterns: Sequence[str], model: Model, keys: Keys) -> Problems:
+    """Patterns that match no module of the model."""
+    families = dict.fromkeys(f"{name.partition('.')[0]}.*" if "." in name else name for name in model.modules)
+    for place, pattern in enumerate(patterns):
+        if not resolve([pattern], model.modules):
+            hint = nearest(pattern, [*families, *model.modules]) or f"; the modules are {', '.join(families)}"
+            yield (*keys, place), f"{pattern!r} matches no module{hint}"
+
+
+def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanSpec], keys: Keys) -> Problems:
+    """Patterns of *plan* that match nothing, a frozen trunk that is sent, modules that grow on the way up."""
+    sound = []
+    for tier, spec in plan.items():
+        unmatched = list(pattern_problems(spec.modules, model, (*keys, tier, "modules")))
+        yield from unmatched
+        yield from _frozen_problems(spec.modules, model, (*keys, tier, "modules"), "would be sent unchanged")
+        sound += [] if unmatched else [tier]
+    tiers = [tier for tier in topology.ranks if tier in sound]
+    for below, tier in pairwise(tiers):
+        grown = set(resolve(plan[tier].modules, model.modules)) - set(resolve(plan[below].modules, model.modules))
+        if grown:
+            names = ", ".join(name for name in model.modules if name in grown)
+            yield (*keys, tier, "modules"), f"merges {names}, which {below} below does not; {SHRINK}"
+
+
+def stage_problems(topology: AnyTopology, data: Data | None, model: Model, stage: StageSpec, keys: Keys) -> Problems:
+    """A stage in the wrong place, on data that is not there, or with modules that nobody has."""
+    yield from unknown_tier(topology, stage.at, (*keys, "at"))
+    yield from pattern_problems(stage.trainable, model, (*keys, "trainable"))
+    if stage.objective == "masked":
+        yield from _masked_problems(data, model, stage, keys)
+    else:
+        yield from _frozen_problems(stage.trainable, model, (*keys, "trainable"), "cannot be trained here")
+    if stage.at in topology.ranks:
+        yield from _place_problems(topology, stage, keys)
+    for tier in stage.plan or {}:
+        yield from unknown_tier(topology, tier, (*keys, "plan", tier))
+    yield from plan_problems(topology, model, stage.plan or {}, (*keys, "plan"))
+
+
+def _masked_problems(data: Data | None, model: Model, stage: StageSpec, keys: Keys) -> Problems:
+    if not isinstance(model, M3TModel):
+        yield (*keys, "objective"), "masked needs a model of kind m3t"
+    if stage.data != "public":
+        yield (*keys, "data"), "a masked stage learns from public data"
+    if stage.plan != {}:
+        yield (*keys, "plan"), "a masked stage runs in one place, so nobody merges; leave plan out"
+    if isinstance(data, CampusData) and not data.public:
+        yield ("data", "public"), f"must be > 0, since stage {stage.name!r} learns from public data"
+
+
+def _place_problems(topology: AnyTopology, stage: StageSpec, keys: Keys) -> Problems:
+    leaf, root = topology.ranks[0], topology.ranks[-1]
+    if stage.at not in (leaf, root):
+        yield (*keys, "at"), f"a {stage.at} has no data; train at {leaf} on own data or at {root} on public data"
+    elif stage.at == root and stage.data == "own" and stage.objective != "masked":
+        yield (*keys, "data"), f"the {root} has no data of its own; give data: public"
+    elif stage.at == leaf and stage.data == "public":
+        yield (*keys, "at"), f"public data is at the {root}, not at a {leaf}"
+
+
+def _frozen_problems(patterns: Sequence[str], model: Model, keys: Keys, what: str) -> Problems:
+    if isinstance(model, M3TModel) and model.trunk.frozen and "trunk" in resolve(patterns, model.modules):
+        yield keys, f"trunk is frozen, so it {what}; leave it out, or set model.trunk.frozen: false"

@@ -1,0 +1,175 @@
+"""The sections of a scenario that say what happens: plan, learning, stages, evaluation; and what all sections share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+
+from experiments.documents import find_file
+from experiments.quantities import Seconds
+
+Item = TypeVar("Item")
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Moment = Literal["before_merge", "after_merge", "after_broadcast"]
+Baseline = Literal["zero", "local", "pooled_linear", "pooled_mixed", "pooled_trees"]
+
+
+class Section(BaseModel):
+    """A frozen mapping with known keys only; text is never taken for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {k: v for k, v in handler(self).items() if v is not None or fields[k].default is not None}
+
+
+def _distinct(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        such = f", such as [{value}]" if isinstance(value, str) else ""
+        raise ValueError(f"expected a list{such}, got {value!r}")
+    twice = [item for place, item in enumerate(value) if item in value[:place]]
+    if twice:
+        raise ValueError(f"{twice[0]!r} is listed twice")
+    return tuple(value)
+
+
+def _found(name: str, info: ValidationInfo) -> str:
+    """Beside the scenario: a full path, so that the resolved scenario runs from anywhere. Under $EDUFOG_DATA: as is."""
+    beside = (info.context or {}).get("beside", Path.cwd())
+    path = find_file(name, beside)
+    return str(path) if path == (beside / name).resolve() else name
+
+
+Listed = Annotated[tuple[Item, ...], BeforeValidator(_distinct)]
+Names = Listed[str]
+File = Annotated[str, AfterValidator(_found)]
+
+
+def by(key: str, default: str | None = None) -> Discriminator:
+    """Tells the members of a union apart by *key*; their tags are ``=key:value``, which no key of a user looks like."""
+
+    def tag(value: Any) -> str | None:
+        kind = value.get(key, default) if isinstance(value, dict) else getattr(value, key, None)
+        return None if kind is None else f"={key}:{kind}"
+
+    return Discriminator(tag)
+
+
+class Deadline(Section):
+    """Wait for every child, but no longer."""
+
+    deadline: Annotated[Seconds, Field(gt=0)]
+
+
+class First(Section):
+    """Wait for so many children."""
+
+    first: Count
+
+
+def _wait_tag(value: Any) -> str:
+    keys = list(value) if isinstance(value, dict) else [type(value).__name__.lower()]
+    return next((f"={key}" for key in ("deadline", "first") if key in keys), "=barrier")
+
+
+def _barrier(value: Any) -> Any:
+    if value != "barrier":
+        raise ValueError(f"expected barrier, {{deadline: 10 min}} or {{first: 3}}, got {value!r}")
+    return value
+
+
+Wait = Annotated[
+    Annotated[Literal["barrier"], BeforeValidator(_barrier), Tag("=barrier")]
+    | Annotated[Deadline, Tag("=deadline")]
+    | Annotated[First, Tag("=first")],
+    Discriminator(_wait_tag),
+]
+
+
+class TierPlanSpec(Section):
+    """How a node of a tier gathers its children: which modules (patterns), how often, and whom it waits for."""
+
+    modules: Annotated[Names, Field(min_length=1)]
+    rounds: Count = 1
+    wait: Wait = "barrier"
+
+
+class Optimizer(Section):
+    """What turns gradients into steps."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Share = 0.0
+
+    @model_validator(mode="after")
+    def _used(self) -> Optimizer:
+        if self.name == "adamw" and self.momentum:
+            raise ValueError("momentum belongs to sgd; adamw has its own")
+        return self
+
+
+def _batch(value: Any) -> Any:
+    if value != "full" and (type(value) is not int or value < 2):
+        raise ValueError(f"expected a whole number >= 2, or full, got {value!r}")
+    return value
+
+
+class Learning(Section):
+    """What a node does when it trains."""
+
+    algorithm: Literal["fedavg"] = "fedavg"
+    optimizer: Optimizer = Optimizer()
+    local_epochs: Count = 1
+    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch)] = 16
+
+
+class StageSpec(Section):
+    """One stage of the study: who trains which modules (patterns), towards what, and the plan if it has its own."""
+
+    name: Annotated[str, Field(min_length=1)]
+    at: str
+    trainable: Annotated[Names, Field(min_length=1)]
+    objective: Literal["supervised", "masked"] = "supervised"
+    epochs: Count | None = None  # None: learning.local_epochs
+    data: Literal["own", "public"] = "own"
+    plan: dict[str, TierPlanSpec] | None = None  # None: the scenario's; {}: nobody merges
+
+    @model_validator(mode="before")
+    @classmethod
+    def _masked(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("objective") == "masked":
+            return {"data": "public", "plan": {}} | data
+        return data
+
+
+class Evaluation(Section):
+    """Which tiers are scored, after every how many rounds, and at which moments; no tiers: the leaves and the root."""
+
+    every: Count = 1
+    tiers: Names = ()
+    moments: Annotated[Listed[Moment], Field(min_length=1)] = ("after_merge", "after_broadcast")
+
+
+class Profiles(Section):
+    """New device and link profiles, or figures changed in those of the package: name to figures, and ``based_on``."""
+
+    devices: dict[str, dict[str, Any]] = {}
+    links: dict[str, dict[str, Any]] = {}

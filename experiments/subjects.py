@@ -1,0 +1,152 @@
+"""The sections of a scenario that say what is learned, and from what: the model and the data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from experiments.quantities import Bytes, Flops
+from experiments.sections import Count, File, Listed, Names, Section, Share, by
+
+MODALITIES = ("handwriting", "clickstream", "record")
+
+
+class Partition(Section):
+    """How the students' data differs from classroom to classroom: labels by Dirichlet(alpha), or not at all."""
+
+    kind: Literal["dirichlet", "iid"] = "dirichlet"
+    alpha: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alpha(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("kind", "dirichlet") != "dirichlet":
+            return data
+        return {"alpha": 0.5} | data
+
+    @model_validator(mode="after")
+    def _used(self) -> Partition:
+        if self.kind == "iid" and self.alpha is not None:
+            raise ValueError("alpha belongs to kind dirichlet; iid has none")
+        return self
+
+
+class CampusData(Section):
+    """Real digits beside generated clickstreams and records; some students lack a modality or a task."""
+
+    source: Literal["campus"] = "campus"
+    partition: Partition = Partition()
+    missing_modality: Share = 0.0
+    missing_task: Share = 0.0
+    public: Annotated[int, Field(ge=0)] = 300  # samples, for pre-training in the cloud
+    test: Count = 360  # samples held out, of all classes
+
+
+class StarData(Section):
+    """Project STAR: students in real classrooms of real schools, with scores in read and math."""
+
+    source: Literal["star"] = "star"
+    file: Annotated[File, Field(validate_default=True)] = "star.csv"
+    grades: Annotated[
+        Listed[Literal["K", "1", "2", "3"]],
+        BeforeValidator(lambda v: [str(g) if type(g) is int else g for g in v] if isinstance(v, (list, tuple)) else v),
+        Field(min_length=1),
+    ] = ("K", "1")
+    minimum: Annotated[int, Field(ge=2)] = 8  # students of a class that takes part
+    holdout: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+
+class Trunk(Section):
+    """The transformer that all tasks share; frozen: as pre-training left it."""
+
+    layers: Count = 2
+    heads: Count = 4
+    frozen: bool = False
+
+
+class Adapters(Section):
+    """Bottlenecks of so many units in the last so many layers of the trunk."""
+
+    width: Count = 8
+    last: Count = 1
+
+
+class M3TModel(Section):
+    """The multi-modal multi-task model."""
+
+    kind: Literal["m3t"] = "m3t"
+    width: Count = 64
+    trunk: Trunk = Trunk()
+    adapters: Adapters | None = Adapters()
+    offsets: Names = ()
+    tasks: Annotated[Names, Field(min_length=1)] = ("answer", "engagement", "outcome")
+
+    @model_validator(mode="after")
+    def _fits(self) -> M3TModel:
+        if self.width % self.trunk.heads:
+            raise ValueError(f"width must be a multiple of trunk.heads, got {self.width} and {self.trunk.heads}")
+        if self.adapters and self.adapters.last > self.trunk.layers:
+            raise ValueError(f"adapters.last is {self.adapters.last}, but the trunk has {self.trunk.layers} layers")
+        return self
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules, in the order of ``models.M3T``."""
+        return (
+            *(f"encoder.{m}" for m in MODALITIES),
+            "trunk",
+            *(["adapter"] if self.adapters else []),
+            *(f"head.{t}" for t in self.tasks),
+            *(f"offset.{t}" for t in self.offsets),
+            *(f"decoder.{m}" for m in MODALITIES),
+        )
+
+
+class LinearModel(Section):
+    """A linear model per task, with offsets that tiers own: mixed effects as a federation."""
+
+    kind: Literal["linear"] = "linear"
+    tasks: Annotated[Names, Field(min_length=1)] = ("read", "math")
+    offsets: Names = ()
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules, in the order of ``models.LinearModel``."""
+        return (*(f"head.{t}" for t in self.tasks), *(f"offset.{t}" for t in self.offsets))
+
+
+class Footprint(Section):
+    """What a module costs: bytes when it is sent, FLOPs of one local training of a device."""
+
+    bytes: Bytes
+    flops: Flops = 0.0
+
+
+class FootprintModel(Section):
+    """No model, only what each module costs."""
+
+    footprint: Annotated[dict[str, Footprint], Field(min_length=1)]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules, as given."""
+        return tuple(self.footprint)
+
+
+def _model_tag(value: Any) -> str | None:
+    if isinstance(value, FootprintModel) or (isinstance(value, dict) and "footprint" in value):
+        return "=footprint"
+    kind = value.get("kind", "m3t") if isinstance(value, dict) else getattr(value, "kind", None)
+    return None if kind is None else f"=kind:{kind}"
+
+
+Data = Annotated[
+    Annotated[CampusData, Tag("=source:campus")] | Annotated[StarData, Tag("=source:star")], by("source", "campus")
+]
+Model = Annotated[
+    Annotated[M3TModel, Tag("=kind:m3t")]
+    | Annotated[LinearModel, Tag("=kind:linear")]
+    | Annotated[FootprintModel, Tag("=footprint")],
+    Discriminator(_model_tag),
+]

@@ -1,0 +1,123 @@
+"""The same learning with no clock: the reference for what the simulator's rounds must make of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from models.learner import Learner
+from models.states import State, Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a tree of names."""
+
+    name: str
+    tier: str
+    children: tuple[Node, ...] = ()
+
+    def walk(self) -> Iterator[Node]:
+        """This node and everything below, parents first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+class TierLike(Protocol):
+    """How a tier gathers its children: which modules, for how many rounds."""
+
+    @property
+    def modules(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def rounds(self) -> int: ...  # noqa: D102
+
+
+class StageLike(Protocol):
+    """A stage: whose nodes train (*at*), what, and how each tier gathers."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def at(self) -> str: ...  # noqa: D102
+    @property
+    def trainable(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def plan(self) -> Mapping[str, TierLike]: ...  # noqa: D102
+
+
+def federate(tree: Node, learner: Learner, stages: Sequence[StageLike]) -> State:
+    """What the root knows after all stages, everybody waiting for everybody."""
+    return Federation(tree, learner, stages).run()[tree.name]
+
+
+class Federation:
+    """A federation under way: what each node knows, and how often it has trained."""
+
+    def __init__(self, tree: Node, learner: Learner, stages: Sequence[StageLike]) -> None:
+        self.tree, self.learner, self.stages = tree, learner, stages
+        self.states = {node.name: learner.start(node.name) for node in tree.walk() if node.name in learner.holds}
+        self.steps: Counter[str] = Counter()
+
+    def run(self) -> dict[str, State]:
+        """All stages, each closed by a broadcast of what it changed."""
+        for stage in self.stages:
+            self.learner.enter(stage)
+            self.rounds(self.tree, stage)
+            self.broadcast(self.tree, stage)
+        return self.states
+
+    def active(self, node: Node, stage: StageLike) -> Iterator[Node]:
+        """The nearest nodes below that train or gather; those between only forward."""
+        for child in node.children:
+            if child.tier == stage.at or child.tier in stage.plan:
+                yield child
+            else:
+                yield from self.active(child, stage)
+
+    def rounds(self, node: Node, stage: StageLike) -> None:
+        """*node* trains, or gathers its children as often as the plan says."""
+        name = node.name
+        if node.tier == stage.at:
+            self.states[name] = self.learner.train(name, self.states[name], self.steps[name])
+            self.steps[name] += 1
+            return
+        children = list(self.active(node, stage))
+        for _ in range(stage.plan[node.tier].rounds if node.tier in stage.plan else 1):
+            votes = [self.report(child, node, stage) for child in children]
+            if node.tier in stage.plan:
+                modules = stage.plan[node.tier].modules
+                self.states[name] = self.learner.merge(name, self.states[name], votes, modules, "up", len(children))
+
+    def report(self, child: Node, parent: Node, stage: StageLike) -> Vote:
+        """Down, then whatever the child does, then up."""
+        modules = stage.plan[parent.tier].modules if parent.tier in stage.plan else ()
+        self.send_down(parent.name, child.name, modules)
+        self.rounds(child, stage)
+        packed = self.learner.pack(child.name, parent.name, self.states[child.name], modules)
+        self.states[child.name] = packed.kept
+        return Vote(child.name, packed.wire)
+
+    def send_down(self, parent: str, child: str, modules: Sequence[str]) -> None:
+        """The child takes over its parent's copy of *modules*."""
+        packed = self.learner.pack(parent, child, self.states[parent], modules)
+        if packed.nbytes:
+            vote = [Vote(parent, packed.wire)]
+            self.states[child] = self.learner.merge(child, self.states[child], vote, modules, "down")
+
+    def broadcast(self, node: Node, stage: StageLike) -> None:
+        """Send down once what the stage changed."""
+        modules = stage.plan[node.tier].modules if node.tier in stage.plan else stage.trainable
+        for child in self._informed(node):
+            if node.name in self.states:
+                self.send_down(node.name, child.name, modules)
+            self.broadcast(child, stage)
+
+    def _informed(self, node: Node) -> Iterator[Node]:
+        for child in node.children:
+            if child.name in self.states:
+                yield child
+            else:
+                yield from self._informed(child)

@@ -1,0 +1,158 @@
+"""A learner: what each node of a federation knows, and how it trains, sends, merges and is scored. No clock, no network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from models import stacked
+from models.data.samples import Samples, Study
+from models.evaluation import Score, evaluate
+from models.model import Model, initial, module
+from models.states import Direction, Promise, Rule, State, Vote, by_votes, depth, merge
+from models.training import Job, Recipe
+
+DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
+
+TrainAll = Callable[[Model, Sequence[Job], Recipe], list[dict[str, Tensor]]]
+
+
+class StageLike(Protocol):
+    """What a learner needs to know of a stage."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def trainable(self) -> tuple[str, ...]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What travels, its size, and what the sender holds once it is delivered."""
+
+    wire: State
+    nbytes: int
+    kept: State
+
+
+class Learner:
+    """The learning of a whole federation, by node name.
+
+    *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train (a recipe's
+    ``trainable`` is taken from the stage). ``train`` returns a promise: what is pending runs together, stacked, when a
+    value is needed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        study: Study,
+        holds: Mapping[str, Collection[str]],
+        recipes: Mapping[str, Recipe],
+        *,
+        seed: int = 0,
+        rule: Rule = by_votes,
+        train_all: TrainAll = stacked.train_all,
+    ) -> None:
+        self.model, self.study, self.holds, self.seed = model, study, holds, seed
+        self._recipes, self._rule, self._train_all = recipes, rule, train_all
+        self.initial = initial(model, seed)
+        self.updates, self.seconds = 0, 0.0  # local trainings run; wall time spent on training and scoring
+        self._recipe: Recipe | None = None
+        self._stages: set[str] = set()
+        self._pending: list[tuple[Job, Promise]] = []
+
+    def start(self, node: str) -> State:
+        """What *node* knows before any training: the same for all."""
+        return State({key: self.initial[key] for key in self.initial if key in self.holds[node]}, {})
+
+    def enter(self, stage: StageLike) -> None:
+        """From now on clients train as *stage* says."""
+        self.settle()
+        self._recipe = replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
+        self._stages |= set(stage.trainable)
+
+    @property
+    def recipe(self) -> Recipe:
+        """How clients train in this stage."""
+        if self._recipe is None:
+            raise ValueError("the learner has not entered a stage yet")
+        return self._recipe
+
+    def samples(self, node: str) -> Samples:
+        """What *node* trains on in this stage."""
+        data = self.study.public if self.recipe.public else self.study.clients[node].train
+        if data is None:
+            raise ValueError(f"stage data: public, but the study has no public samples for {node}")
+        return data
+
+    def train(self, node: str, state: State, step: int) -> State:
+        """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
+        if depth(state.tensors) >= DEEPEST:
+            self.settle()
+        samples = self.samples(node)
+        promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._settled)
+        self._pending.append((Job(node, state.tensors, samples, self.seed, step), promise))
+        trained = {module(key) for key in state.tensors} & self.recipe.trainable
+        votes = {name: state.samples.get(name, 0) + len(samples) for name in trained}
+        return replace(state, tensors=promise, samples={**state.samples, **votes})
+
+    def settle(self) -> None:
+        """Run what is pending, shallow before deep, all of one depth together."""
+        began = time.perf_counter()
+        while self._pending:
+            level = min(promise.depth for _, promise in self._pending)
+            now = [(job, promise) for job, promise in self._pending if promise.depth == level]
+            self._pending = [(job, promise) for job, promise in self._pending if promise.depth > level]
+            results = self._train_all(self.model, [job for job, _ in now], self.recipe)
+            for (_, promise), result in zip(now, results, strict=True):
+                promise.fill(result)
+            self.updates += len(now)
+        self.seconds += time.perf_counter() - began
+
+    def _settled(self) -> Mapping[str, Tensor]:
+        self.settle()
+        return {}
+
+    def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packed:
+        """What of *modules* both *node* and *to* hold; bytes from the tensors themselves."""
+        held, some = self.holds[to], set(modules)
+        keys = [key for key in state.tensors if key in held and module(key) in some]
+        nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
+        return Packed(state.only(keys), nbytes, state.reported({module(key) for key in keys}))
+
+    def merge(
+        self,
+        node: str,
+        own: State,
+        received: Sequence[Vote],
+        modules: Sequence[str],
+        direction: Direction,
+        registered: int | None = None,
+    ) -> State:
+        """*node*'s copy with *modules* replaced by what the rule makes of what it received."""
+        return merge(own, received, modules, direction, self._rule, registered)
+
+    def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
+        """Scores on held-out samples: a client's own mix for a client, all of them for the nodes above."""
+        self.settle()
+        began = time.perf_counter()
+        jobs = []
+        for node, state in states.items():
+            client = self.study.clients.get(node)
+            samples = self.study.test if client is None else client.test
+            jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
+        out = evaluate(self.model, [job for job in jobs if job[3]])
+        self.seconds += time.perf_counter() - began
+        return out
+
+    def scorable(self, state: State, samples: Samples) -> tuple[str, ...]:
+        """The tasks on which a state has a score: all modules on the way that some stage trains have left their start."""
+        fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
+        held = {module(key) for key in state.tensors}
+        path = self.model.path
+        return tuple(t for t in samples.targets if held >= set(path(t)) and not fresh & set(path(t)))

@@ -1,0 +1,184 @@
+"""M3T: a multi-modal multi-task foundation model in miniature, made of named modules that can be federated one by one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from models.blocks import Adapter, Block, Encoder, Linear, Offset, Trunk
+from models.data.samples import Task
+from models.model import Nested, Stack, Tensors
+
+TOKENS = {"handwriting": 2, "clickstream": 3, "record": 1}
+
+
+@dataclass(frozen=True)
+class M3T:
+    """Encoders per modality, a shared transformer trunk with adapters, a head per task, offsets owned by tiers.
+
+    Modules: ``encoder.<modality>`` (its share of the tokens), ``trunk``, ``adapter``, ``head.<task>``,
+    ``offset.<tier>`` (added to the heads' outputs), ``decoder.<modality>`` (used by masked pre-training only).
+    A prediction: encode what is there, run the trunk over the tokens, average them, apply the head, add the offsets.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]  # by modality, of one sample
+    tasks: Mapping[str, Task]
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    hidden: int = 64
+    adapter_width: int = 8
+    adapted_layers: int = 1  # the last so many
+    offsets: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=lambda: TOKENS)
+
+    @cached_property
+    def encoders(self) -> dict[str, Encoder]:
+        """The encoder of each modality."""
+        parts = {m: self.tokens.get(m, 1) for m in self.shapes}
+        return {
+            m: Encoder(parts[m], math.prod(shape) // parts[m], self.hidden, self.width)
+            for m, shape in self.shapes.items()
+        }
+
+    @cached_property
+    def modules(self) -> dict[str, Block]:
+        """Every module by its name, in a fixed order."""
+        adapted = tuple(range(self.layers - self.adapted_layers, self.layers)) if self.adapter_width else ()
+        outputs = {name: task.outputs for name, task in self.tasks.items()}
+        return (
+            {f"encoder.{m}": e for m, e in self.encoders.items()}
+            | {"trunk": Trunk(self.width, self.layers, self.heads)}
+            | ({"adapter": Adapter(self.width, self.adapter_width, adapted)} if adapted else {})
+            | {f"head.{t}": Linear(self.width, n) for t, n in outputs.items()}
+            | {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
+            | {f"decoder.{m}": Linear(self.width, e.features) for m, e in self.encoders.items()}
+        )
+
+    def held(self, modalities: Iterable[str], tasks: Iterable[str]) -> tuple[str, ...]:
+        """The "module/parameter" names of use to a node with these modalities and tasks; decoders are for nobody."""
+        mine, some = {f"encoder.{m}" for m in modalities}, set(tasks)
+
+        def wanted(name: str, parameter: str) -> bool:
+            kind, _, rest = name.partition(".")
+            return {"encoder": name in mine, "head": rest in some, "offset": parameter in some}.get(
+                kind, kind != "decoder"
+            )
+
+        return tuple(
+            f"{name}/{parameter}"
+            for name, block in self.modules.items()
+            for parameter in block.init(_no_draw)
+            if wanted(name, parameter)
+        )
+
+    def path(self, task: str) -> tuple[str, ...]:
+        """Trunk, adapter and head."""
+        return ("trunk", *(["adapter"] if "adapter" in self.modules else []), f"head.{task}")
+
+    def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
+        """Those whose encoder is among *keys*."""
+        return tuple(m for m in self.shapes if f"encoder.{m}/place" in keys)
+
+    def probe_shape(self, name: str) -> tuple[int, ...]:
+        """One sample's parts for an encoder, all tokens for trunk and adapter, one token for a head or a decoder."""
+        kind, _, rest = name.partition(".")
+        if kind in ("encoder", "decoder"):
+            encoder = self.encoders[rest]
+            return (1, encoder.tokens, encoder.features if kind == "encoder" else self.width)
+        return (1, self.width) if kind in ("head", "offset") else (1, sum(e.tokens for e in self.encoders.values()), self.width)
+
+    def probe(self, name: str, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Module *name* alone; the trunk without adapters."""
+        block = self.modules[name]
+        if isinstance(block, Trunk):
+            for i in range(self.layers):
+                x = block.layer(params, i, x, None)
+            return block.finish(params, x)
+        if isinstance(block, Adapter):
+            for i in block.at:
+                x = block(params, i, x)
+            return x
+        if isinstance(block, Offset):
+            return torch.cat([Offset.add(effect, x[..., :1]) for effect in params.values()], -1)
+        assert isinstance(block, Encoder | Linear)
+        return block(params, x)
+
+    def parts(self, inputs: Tensors, stack: Stack | None) -> dict[str, Tensor]:
+        """Each modality cut into what becomes one token: ``[..., batch, tokens, features]``."""
+        return {m: self.encoders[m].parts(x, 1 if stack is None else 2) for m, x in inputs.items()}
+
+    def features(self, params: Nested, parts: Tensors, stack: Stack | None) -> tuple[Tensor, Tensor | None]:
+        """What the trunk makes of the tokens, ``[..., batch, tokens, width]``, and which tokens are there (stacked only).
+
+        One client has only the tokens of its own modalities. A stack always has all of them, so that a client's sums
+        have the same length whoever is beside it; nobody looks at a token that its client lacks.
+        """
+        tokens = {m: self.encoders[m](params[f"encoder.{m}"], part) for m, part in parts.items()}
+        there = absent = None
+        if stack is not None:
+            tokens, there = self._spread(tokens, stack)
+            absent = (1 - there).masked_fill(there == 0, -math.inf)[:, None, None, None, :]
+        x, trunk = torch.cat(list(tokens.values()), -2), self.modules["trunk"]
+        assert isinstance(trunk, Trunk)
+        adapter = self.modules.get("adapter")
+        for i in range(self.layers):
+            x = trunk.layer(params["trunk"], i, x, absent)
+            if isinstance(adapter, Adapter) and i in adapter.at:
+                x = adapter(params["adapter"], i, x)
+        return trunk.finish(params["trunk"], x), there
+
+    def _spread(self, tokens: Tensors, stack: Stack) -> tuple[dict[str, Tensor], Tensor]:
+        first = next(iter(tokens.values()))
+        out, there = {}, []
+        for m, encoder in self.encoders.items():
+            if m in tokens:
+                out[m], holds = stack.spread(f"encoder.{m}", tokens[m]), stack.holds(f"encoder.{m}")
+            else:
+                out[m] = first.new_zeros(stack.count, first.shape[1], encoder.tokens, self.width)
+                holds = torch.zeros(stack.count)
+            there += [holds.to(first.dtype)] * encoder.tokens
+        return out, torch.stack(there, -1)
+
+    def forward(
+        self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs ``[..., batch, outputs]`` by task."""
+        x, there = self.features(params, self.parts(inputs, stack), stack)
+        if there is None:
+            pooled = x.mean(-2)
+        else:
+            share = there / there.sum(-1, keepdim=True)
+            pooled = (x * share[:, None, :, None]).sum(-2)
+        return {task: read_out(self.modules, self.offsets, params, task, pooled, stack) for task in tasks}
+
+
+def read_out(
+    modules: Mapping[str, Block],
+    offsets: Iterable[str],
+    params: Nested,
+    task: str,
+    z: Tensor,
+    stack: Stack | None,
+) -> Tensor:
+    """A head's output on *z* with the offsets that the client holds added."""
+    name = f"head.{task}"
+    head = modules[name]
+    assert isinstance(head, Linear)
+    out = head(params[name], z if stack is None else stack.take(name, z))
+    for tier in offsets:
+        effect = params.get(f"offset.{tier}", {}).get(task)
+        if effect is not None:
+            if stack is not None:
+                effect = stack.take(name, stack.spread(f"offset.{tier}/{task}", effect))
+            out = Offset.add(effect, out)
+    return out
+
+
+def _no_draw(shape: tuple[int, ...], std: float) -> Tensor:
+    return torch.empty(shape, device="meta")

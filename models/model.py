@@ -1,0 +1,114 @@
+"""What a model is to the rest: named modules, and outputs of several tasks from inputs of several modalities."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.blocks import Block
+from models.data.samples import Task
+
+Tensors = Mapping[str, Tensor]  # "module/parameter" to its values
+Nested = Mapping[str, Mapping[str, Tensor]]  # module to parameter to its values
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Who is stacked: *rows* gives, for a module or a "module/parameter" that not all clients hold, the places of those that do."""
+
+    count: int
+    rows: Mapping[str, Tensor]
+
+    def spread(self, name: str, x: Tensor) -> Tensor:
+        """What only the holders of *name* have, as a tensor over all clients: zero for the others."""
+        if name not in self.rows:
+            return x
+        return x.new_zeros(self.count, *x.shape[1:]).index_copy(0, self.rows[name], x)
+
+    def take(self, name: str, x: Tensor) -> Tensor:
+        """The part of *x* that belongs to the holders of *name*."""
+        return x[self.rows[name]] if name in self.rows else x
+
+    def holds(self, name: str) -> Tensor:
+        """1 for each client that holds *name*, else 0."""
+        return self.spread(name, torch.ones(len(self.rows[name]) if name in self.rows else self.count))
+
+
+class Model(Protocol):
+    """Named modules over modalities and tasks; :class:`models.m3t.M3T` and :class:`models.linear.LinearModel` are two."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of one sample of every modality."""
+        ...
+
+    @property
+    def modules(self) -> Mapping[str, Block]:
+        """Every module by its name."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Every task by its name."""
+        ...
+
+    def held(self, modalities: Iterable[str], tasks: Iterable[str]) -> tuple[str, ...]:
+        """The "module/parameter" names that a node with these modalities and tasks has a use for."""
+        ...
+
+    def path(self, task: str) -> tuple[str, ...]:
+        """The modules that every prediction of *task* goes through, encoders and offsets apart."""
+        ...
+
+    def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
+        """The modalities that a node holding *keys* can make use of."""
+        ...
+
+    def probe(self, name: str, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Module *name* alone on an input of the shape that :meth:`probe_shape` gives: for counting what it costs."""
+        ...
+
+    def probe_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of module *name*'s input for one sample."""
+        ...
+
+    def forward(
+        self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs ``[..., batch, outputs]`` by task: of one client, or of a stack of them."""
+        ...
+
+
+def module(key: str) -> str:
+    """The module of a "module/parameter" name."""
+    return key.partition("/")[0]
+
+
+def nest(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
+    """The same tensors by module and parameter."""
+    out: dict[str, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        name, _, parameter = key.partition("/")
+        out.setdefault(name, {})[parameter] = value
+    return out
+
+
+def initial(model: Model, seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Weights before any training; each module has a random stream of its own, so adding one leaves the others as they are."""
+    out = {}
+    for name, block in model.modules.items():
+        entropy = [seed, zlib.crc32(b"init"), zlib.crc32(name.encode()), 0]
+        rng = np.random.default_rng(np.random.SeedSequence(entropy))
+
+        def draw(shape: tuple[int, ...], std: float, rng: np.random.Generator = rng) -> Tensor:
+            values = rng.normal(0, std, shape) if std else np.zeros(shape)
+            return torch.as_tensor(values, dtype=dtype)
+
+        out |= {f"{name}/{parameter}": value for parameter, value in block.init(draw).items()}
+    return out

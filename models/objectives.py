@@ -1,0 +1,124 @@
+"""What a client minimises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from models.data.samples import Samples, Task
+from models.m3t import M3T
+from models.model import Model, Nested, Stack, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step sees. Stacked, every tensor leads with the client axis (of those who hold it).
+
+    *weight* is 1 for a sample and 0 for padding, ``[clients, batch]``; None when nothing is padded.
+    *hidden* says which token of which sample a masked objective hides: ``[..., batch, tokens]`` by modality.
+    """
+
+    inputs: Tensors
+    targets: Tensors
+    hidden: Tensors
+    weight: Tensor | None = None
+
+
+class Objective(Protocol):
+    """A loss over one client's batch, or over many clients' at once: the sum of their own mean losses."""
+
+    def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Random masks for *rows* samples, drawn from the client's own stream; empty if there are none."""
+        ...
+
+    def loss(self, model: Model, params: Nested, batch: Batch, stack: Stack | None = None) -> Tensor:
+        """A scalar whose gradient is each client's own gradient, side by side."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """The sum over tasks of the mean cross-entropy (classes) or mean squared error (numbers)."""
+
+    def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Nothing is hidden."""
+        return {}
+
+    def loss(self, model: Model, params: Nested, batch: Batch, stack: Stack | None = None) -> Tensor:
+        """Summed over clients, each the mean over its own samples."""
+        outputs = model.forward(params, batch.inputs, tuple(batch.targets), stack)
+        losses = [
+            average(per_sample(model.tasks[t], outputs[t], batch.targets[t]), batch.weight, f"head.{t}", stack)
+            for t in batch.targets
+        ]
+        return torch.stack(losses).sum()
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Masked reconstruction (after He et al. 2022): hide some tokens of each sample and predict what was in them.
+
+    A hidden token's content becomes zero before it is encoded; its place stays. The loss is the squared error per
+    number of the hidden parts. Targets are never looked at.
+    """
+
+    ratio: float = 0.5
+
+    def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
+        """At least one token of each sample hidden and one kept, about *ratio* of them."""
+        assert isinstance(model, M3T)
+        sizes = {m: model.encoders[m].tokens for m in samples.inputs}
+        total = sum(sizes.values())
+        if total < 2:
+            raise ValueError("masked pre-training needs samples of two tokens or more: give it another modality")
+        count = min(max(round(self.ratio * total), 1), total - 1)
+        order = rng.permuted(np.tile(np.arange(total), (rows, 1)), axis=1)
+        hidden = torch.from_numpy(order < count)
+        return dict(zip(sizes, hidden.split(list(sizes.values()), -1), strict=True))
+
+    def loss(self, model: Model, params: Nested, batch: Batch, stack: Stack | None = None) -> Tensor:
+        """Summed over clients and modalities."""
+        assert isinstance(model, M3T)
+        parts = model.parts(batch.inputs, stack)
+        seen = {m: part.masked_fill(batch.hidden[m].unsqueeze(-1), 0.0) for m, part in parts.items()}
+        x, _ = model.features(params, seen, stack)
+        tokens = dict(zip(model.encoders, x.split([e.tokens for e in model.encoders.values()], -2), strict=True)) \
+            if stack is not None else dict(zip(parts, x.split([p.shape[-2] for p in parts.values()], -2), strict=True))
+        total = x.new_zeros(())
+        for m, part in parts.items():
+            z = tokens[m] if stack is None else stack.take(f"encoder.{m}", tokens[m])
+            guess = model.modules[f"decoder.{m}"](params[f"decoder.{m}"], z)  # type: ignore[operator]
+            error = ((guess - part) ** 2).mean(-1) * batch.hidden[m]
+            total = total + average(error.sum(-1), batch.weight, f"encoder.{m}", stack)
+        return total
+
+
+def per_sample(task: Task, output: Tensor, target: Tensor) -> Tensor:
+    """The loss of each sample: ``[..., batch]``."""
+    if not task.classes:
+        return (output.squeeze(-1) - target) ** 2
+    losses = F.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
+    return losses.view_as(target)
+
+
+def average(losses: Tensor, weight: Tensor | None, name: str, stack: Stack | None) -> Tensor:
+    """The mean over one client's samples, or the sum of the means of the clients that hold *name*."""
+    if stack is None or weight is None:
+        return losses.mean()
+    own = stack.take(name, weight)
+    return ((losses * own).sum(-1) / own.sum(-1)).sum()
+
+
+def scores(task: Task, output: Tensor, target: Tensor) -> Mapping[str, float]:
+    """How good *output* ``[n, outputs]`` is: accuracy for classes, mean squared error and R² for numbers."""
+    if task.classes:
+        return {"accuracy": float((output.argmax(-1) == target).double().mean())}
+    error = float(((output.squeeze(-1) - target).double() ** 2).mean())
+    return {"mse": error} if math.isfinite(error) else {"mse": math.inf}

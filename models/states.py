@@ -1,0 +1,163 @@
+"""What a node knows, and how copies become one: all aggregation arithmetic is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from models.model import Tensors, module
+
+Direction = Literal["up", "down", "sideways"]
+
+
+class Promise(Mapping[str, Tensor]):
+    """Tensors whose names are known now and whose values are computed when one is needed.
+
+    *depth* counts the trainings that stand one behind another before the values are known; 0 when they are.
+    """
+
+    def __init__(self, keys: Collection[str], depth: int, settle: Callable[[], Tensors]) -> None:
+        self._keys, self.depth, self._settle = dict.fromkeys(keys), depth, settle
+        self._values: Tensors | None = None
+
+    def fill(self, values: Tensors) -> None:
+        """The values are known."""
+        self._values, self.depth, self._settle = values, 0, dict
+
+    def __getitem__(self, key: str) -> Tensor:
+        if self._values is None:
+            values = self._settle()
+            if self._values is None:  # settling a training fills this promise itself
+                self.fill(values)
+        assert self._values is not None
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+
+def depth(tensors: Tensors) -> int:
+    """How many trainings stand one behind another before *tensors* are known."""
+    return tensors.depth if isinstance(tensors, Promise) else 0
+
+
+def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[], Tensors]) -> Tensors:
+    """What *compute* makes of *needs*: now if they are known, else a promise."""
+    deepest = max((depth(t) for t in needs), default=0)
+    return Promise(keys, deepest, compute) if deepest else compute()
+
+
+@dataclass(frozen=True)
+class State:
+    """One node's copy of its modules.
+
+    *tensors* by "module/parameter". *samples*: votes per module; training adds, delivery of a report resets, a parent
+    adds what arrives until it reports, a merge down changes none. *base* is what the last merge down brought. *extra*
+    ("module/name": moments, residuals) stays at its node.
+    """
+
+    tensors: Tensors
+    samples: Mapping[str, float]
+    base: State | None = None
+    extra: Tensors = field(default_factory=dict)
+
+    def only(self, keys: Collection[str]) -> State:
+        """The part that travels: these tensors, and the votes of their modules."""
+        mine = [key for key in self.tensors if key in keys]
+        names = {module(key) for key in mine}
+        tensors = lazily(mine, [self.tensors], lambda: {key: self.tensors[key] for key in mine})
+        return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
+
+    def reported(self, modules: Collection[str]) -> State:
+        """What the sender holds once a report of *modules* is delivered: the same weights, no votes."""
+        return replace(self, samples={name: votes for name, votes in self.samples.items() if name not in modules})
+
+
+@dataclass(frozen=True)
+class Vote:
+    """A copy that arrived. *weight* None: its votes count, module by module; else it is used as given."""
+
+    sender: str
+    state: State
+    staleness: int = 0
+    weight: float | None = None
+
+    def weigh(self, name: str) -> float:
+        """The say of this copy in module *name*."""
+        return float(self.state.samples.get(name, 0)) if self.weight is None else self.weight
+
+
+Rule = Callable[[State, Sequence[Vote], Sequence[str], Direction, int], State]
+
+
+def by_votes(own: State, received: Sequence[Vote], modules: Sequence[str], direction: Direction, registered: int) -> State:
+    """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays."""
+    some = set(modules)
+    voters = {
+        key: [(vote.weigh(module(key)), vote.state) for vote in received if key in vote.state.tensors]
+        for key in own.tensors
+        if module(key) in some
+    }
+
+    def compute() -> dict[str, Tensor]:
+        return {key: _mean(key, voters.get(key, ()), value) for key, value in own.tensors.items()}
+
+    needs = [own.tensors, *(vote.state.tensors for vote in received)]
+    return replace(own, tensors=lazily(own.tensors, needs, compute))
+
+
+def _mean(key: str, voters: Sequence[tuple[float, State]], own: Tensor) -> Tensor:
+    """In the order given: float sums see the order."""
+    total = sum(weight for weight, _ in voters)
+    if total <= 0:
+        return own
+    out = torch.zeros_like(own)
+    for weight, state in voters:
+        if weight:
+            out += state.tensors[key] * (weight / total)
+    return out
+
+
+def merge(
+    own: State,
+    received: Sequence[Vote],
+    modules: Sequence[str],
+    direction: Direction,
+    rule: Rule = by_votes,
+    registered: int | None = None,
+) -> State:
+    """*own* with *modules* replaced by what *rule* makes of what was received.
+
+    Up, the votes that arrive are added to the node's own until it reports. Down, the parent's copy replaces the own
+    one and becomes its base. Sideways, the caller lists the own copy among *received*. *registered* is how many
+    children there are, had all reported.
+    """
+    if direction == "down":
+        (vote,) = received
+        return _replaced(own, vote.state, set(modules))
+    out = rule(own, received, modules, direction, len(received) if registered is None else registered)
+    if direction == "sideways":
+        return out
+    held = {module(key) for key in own.tensors} & set(modules)
+    votes = {name: own.samples.get(name, 0) + sum(v.state.samples.get(name, 0) for v in received) for name in held}
+    return replace(out, samples={**own.samples, **{name: n for name, n in votes.items() if n}})
+
+
+def _replaced(own: State, other: State, modules: set[str]) -> State:
+    keys = {key for key in own.tensors if key in other.tensors and module(key) in modules}
+
+    def compute() -> dict[str, Tensor]:
+        return {key: other.tensors[key] if key in keys else value for key, value in own.tensors.items()}
+
+    tensors = lazily(own.tensors, [own.tensors, other.tensors], compute)
+    return replace(own, tensors=tensors, base=replace(other, base=None))

@@ -1,0 +1,92 @@
+"""Local training of one client in plain PyTorch: the readable twin of what runs stacked."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.data.samples import Samples
+from models.model import Model, Tensors, module, nest
+from models.objectives import Batch, Objective
+from models.optimizers import Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a client trains when it is asked to: what it minimises, with which optimizer, for how long, on what."""
+
+    objective: Objective
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int  # 2 or more; every batch is padded to it when clients are stacked
+    trainable: frozenset[str] = frozenset()  # modules; the others are frozen
+    public: bool = False  # train on the study's public samples instead of the node's own
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One local training: a node's weights, its data, and the seed of its order of batches."""
+
+    node: str
+    tensors: Tensors
+    samples: Samples
+    seed: int
+    step: int
+
+    def rows(self, recipe: Recipe) -> list[np.ndarray]:
+        """Which samples each step sees."""
+        return batches(self.seed, self.node, self.step, len(self.samples), recipe.batch_size, recipe.epochs)
+
+    def masks(self, recipe: Recipe, model: Model, rows: int) -> dict[str, Tensor]:
+        """Which tokens are hidden, for *rows* samples in the order in which they are seen."""
+        return recipe.objective.hide(model, self.samples, rows, _stream(self.seed, "mask", self.node, self.step))
+
+
+def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: int) -> list[np.ndarray]:
+    """The batches of a node's training number *step*: every epoch all *n* samples once, in a new order.
+
+    A pure function, so that another implementation can be fed the same.
+    """
+    rng = _stream(seed, "batches", node, step)
+    orders = [rng.permutation(n) for _ in range(epochs)]
+    return [order[i : i + batch_size] for order in orders for i in range(0, n, batch_size)]
+
+
+def _stream(seed: int, purpose: str, name: str, step: int) -> np.random.Generator:
+    entropy = [seed, zlib.crc32(purpose.encode()), zlib.crc32(name.encode()), step]
+    return np.random.default_rng(np.random.SeedSequence(entropy))
+
+
+def trainable_keys(tensors: Collection[str], recipe: Recipe) -> list[str]:
+    """The "module/parameter" names that training changes."""
+    return [key for key in tensors if module(key) in recipe.trainable]
+
+
+def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
+    """The weights after the job; those that no loss reaches stay as they are."""
+    own = {key: job.tensors[key].clone().requires_grad_() for key in trainable_keys(job.tensors, recipe)}
+    optimizer = recipe.optimizer.torch(own.values())
+    rows = job.rows(recipe)
+    hidden = job.masks(recipe, model, sum(len(r) for r in rows))
+    seen = 0
+    for some in rows:
+        batch = Batch(
+            {m: x[some] for m, x in job.samples.inputs.items()},
+            {t: y[some] for t, y in job.samples.targets.items()},
+            {m: mask[seen : seen + len(some)] for m, mask in hidden.items()},
+        )
+        seen += len(some)
+        optimizer.zero_grad()
+        recipe.objective.loss(model, nest({**job.tensors, **own}), batch).backward()
+        optimizer.step()
+    return {**job.tensors, **{key: value.detach() for key, value in own.items()}}
+
+
+def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
+    """One after the other: what :func:`models.stacked.train_all` must equal."""
+    return [train(model, job, recipe) for job in jobs]

@@ -1,0 +1,16 @@
+from .fluid import Fluid as Fluid
+from .interfaces import Arrival as Arrival
+from .interfaces import Packet as Packet
+from .interfaces import Work as Work
+from .interfaces import Workload as Workload
+from .plan import Deadline as Deadline
+from .plan import Evaluate as Evaluate
+from .plan import FirstOf as FirstOf
+from .plan import Plan as Plan
+from .plan import Stage as Stage
+from .plan import TierPlan as TierPlan
+from .plan import barrier as barrier
+from .records import Log as Log
+from .run import simulate as simulate
+from .workloads import CostOnly as CostOnly
+from .workloads import Size as Size

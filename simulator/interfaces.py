@@ -1,0 +1,99 @@
+"""What the simulator asks of a workload: sizes and amounts before, effects after. It never looks inside a state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from simulator.plan import Stage
+
+S = TypeVar("S")
+Direction = Literal["up", "down", "sideways"]
+Activity = Literal["train", "pack", "merge", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An amount of computing. Training uses all cores of a device."""
+
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
+class Packet(Generic[S]):
+    """What travels, its size (known now), and what the sender of a report holds once it is delivered."""
+
+    wire: S
+    nbytes: int
+    kept: S
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival(Generic[S]):
+    """A report that came in. *weight* None: it counts by its votes; else it is used as given."""
+
+    sender: str
+    state: S
+    staleness: int = 0
+    weight: float | None = None
+
+
+class Score(Protocol):
+    """One figure of one node's model."""
+
+    @property
+    def node(self) -> str: ...  # noqa: D102
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def modality(self) -> str: ...  # noqa: D102
+    @property
+    def split(self) -> str: ...  # noqa: D102
+    @property
+    def group(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def value(self) -> float: ...  # noqa: D102
+
+
+class Workload(Protocol[S]):
+    """The learning, or its costs alone (:class:`simulator.workloads.CostOnly`)."""
+
+    def start(self, node: str) -> S:
+        """What *node* knows before any training."""
+        ...
+
+    def enter(self, stage: Stage) -> None:
+        """A stage begins."""
+        ...
+
+    def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
+        """How much computing an activity takes; asked before its effect."""
+        ...
+
+    def train(self, node: str, state: S, step: int) -> S:
+        """*state* after training; *step* is how many trainings of *node* this run has applied."""
+        ...
+
+    def pack(self, node: str, to: str, state: S, modules: Sequence[str]) -> Packet[S]:
+        """What *node* sends to *to* of *modules*: nothing that either of them lacks. Nothing is sent if it is empty."""
+        ...
+
+    def merge(
+        self,
+        node: str,
+        own: S,
+        received: Sequence[Arrival[S]],
+        modules: Sequence[str],
+        direction: Direction,
+        count: int,
+    ) -> S:
+        """*own* with *modules* replaced by what a rule makes of what was received; *count* children are registered."""
+        ...
+
+    def evaluate(self, states: Mapping[str, S]) -> Iterable[Score]:
+        """Figures of several nodes' models."""
+        ...

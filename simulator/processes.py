@@ -1,0 +1,265 @@
+"""The SimPy processes of a run: rounds, reports, computing and sending, recursive over the tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from simpy import Environment, Event, Interrupt, Process
+
+from simulator.fluid import Flow, Fluid
+from simulator.interfaces import Activity, Arrival, Workload
+from simulator.network import Network
+from simulator.nodes import BACKGROUND, machines
+from simulator.plan import Evaluate, Stage
+from simulator.records import At, Happening, Log, Metric, Moment, Span, Status
+from topologies.hierarchy import Hierarchy
+
+S = TypeVar("S")
+Steps = Generator[Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sitting(Generic[S]):
+    """A model to be scored: whose, when, and at which moment."""
+
+    time_s: float
+    at: At
+    node: str
+    moment: Moment
+    state: S
+
+
+class Federation(Generic[S]):
+    """A federation under way: what each node knows, and the processes that change it."""
+
+    def __init__(
+        self,
+        env: Environment,
+        hierarchy: Hierarchy,
+        workload: Workload[S],
+        stages: Sequence[Stage],
+        evaluate: Evaluate,
+        log: Log,
+        on_round: Callable[[int, Log], None],
+    ) -> None:
+        self.env, self.hierarchy, self.workload, self.stages, self.log = env, hierarchy, workload, stages, log
+        self.evaluate, self.on_round = evaluate, on_round
+        self.fluid = Fluid(env)
+        self.machines = machines(self.fluid, hierarchy)
+        self.network = Network(self.fluid, hierarchy)
+        taking_part = {tier for stage in stages for tier in (stage.at, *stage.plan)}
+        self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in taking_part}
+        self.steps: Counter[str] = Counter()
+        self.round = 0
+        self._sittings: list[Sitting[S]] = []
+        self._scoring: list[Process] = []
+
+    def run(self, final_broadcast: bool) -> Steps:
+        """All stages in sequence, each closed by a broadcast of what it changed."""
+        root = self.hierarchy.root
+        for stage in self.stages:
+            self.workload.enter(stage)
+            yield from self.rounds(root, stage, At(self.round))
+            last = stage is self.stages[-1]
+            if not stage.preinstalled and (final_broadcast or not last):
+                yield from self.broadcast(root, stage, (), At(self.round))
+        yield self.env.all_of(self._scoring)
+        self.close_round()
+
+    def close_round(self) -> None:
+        """Score what is waiting, and say that a round is over."""
+        self._score()
+        self.on_round(self.round, self.log)
+
+    def active(self, node: str, stage: Stage) -> Iterator[str]:
+        """The nearest nodes below that train or gather; those between only forward."""
+        for child in self.hierarchy.children(node):
+            tier = self.hierarchy.tier(child)
+            if tier == stage.at or tier in stage.plan:
+                yield child
+            else:
+                yield from self.active(child, stage)
+
+    def rounds(self, node: str, stage: Stage, at: At) -> Steps:
+        """*node* trains, or gathers its children as often as its plan says."""
+        tier = self.hierarchy.tier(node)
+        if tier == stage.at:
+            yield from self.train(node, stage, at)
+            return
+        children = tuple(self.active(node, stage))
+        if tier not in stage.plan:
+            yield from self.gather(node, children, stage, at)
+            return
+        root = node == self.hierarchy.root
+        for turn in range(stage.plan[tier].rounds):
+            if root:
+                self.round += 1
+            here = At(self.round) if root else replace(at, turns=(*at.turns, turn))
+            arrivals = yield from self.gather(node, children, stage, here)
+            yield from self.merge(node, arrivals, stage, here, len(children))
+            if root:
+                self.close_round()
+
+    def gather(
+        self, node: str, children: Sequence[str], stage: Stage, at: At
+    ) -> Generator[Event, Any, list[Arrival[S]]]:
+        """Ask every child for a report and wait as the plan says; who is late by then is interrupted."""
+        plan = stage.plan.get(self.hierarchy.tier(node))
+        modules = plan.modules if plan else ()
+        uploads = [self.env.process(self.report(child, node, modules, stage, at)) for child in children]
+        try:
+            yield plan.wait(self.env, uploads) if plan else self.env.all_of(uploads)
+            late = [upload for upload in uploads if upload.is_alive]
+            for upload in late:
+                upload.interrupt("late")
+            yield self.env.all_of(late)  # takes no time: they end at once, with what they have
+        except Interrupt:
+            for upload in uploads:
+                if upload.is_alive:
+                    upload.interrupt("late")
+            raise
+        for child, upload in zip(children, uploads, strict=True):
+            if upload in late:
+                self.happen(child, "late", f"dropped by {node} in round {at.round} turn {at.turn or '-'}")
+        return [report for upload in uploads if (report := upload.value) is not None]
+
+    def merge(self, node: str, arrivals: list[Arrival[S]], stage: Stage, at: At, count: int) -> Steps:
+        """Merge in child order, not in order of arrival: float sums see the order."""
+        modules = stage.plan[self.hierarchy.tier(node)].modules
+        if arrivals:
+            yield from self.compute(node, "merge", modules, at, count=len(arrivals))
+            self.states[node] = self.workload.merge(node, self.states[node], arrivals, modules, "up", count)
+        else:
+            self.happen(node, "no_arrivals", f"keeps its own model in round {at.round} turn {at.turn or '-'}")
+        self.examine(node, "after_merge", at)
+
+    def report(
+        self, child: str, parent: str, modules: tuple[str, ...], stage: Stage, at: At
+    ) -> Generator[Event, Any, Arrival[S] | None]:
+        """Down, then whatever the child does, then up. None if it was interrupted on the way."""
+        try:
+            yield from self.send_down(parent, child, modules, at, at.round - 1)
+            yield from self.rounds(child, stage, at)
+            self.examine(child, "before_merge", at)
+            yield from self.compute(child, "pack", modules, at)
+            packet = self.workload.pack(child, parent, self.states[child], modules)
+            yield from self.send(child, parent, packet.nbytes, modules, "up", at)
+        except Interrupt:
+            return None
+        self.states[child] = packet.kept
+        return Arrival(child, packet.wire)
+
+    def send_down(self, parent: str, child: str, modules: tuple[str, ...], at: At, version: int) -> Steps:
+        """The child takes over its parent's copy of *modules*; *version* rounds of the root are in it."""
+        packet = self.workload.pack(parent, child, self.states[parent], modules)
+        if packet.nbytes == 0:
+            return
+        yield from self.send(parent, child, packet.nbytes, modules, "down", at)
+        arrival = [Arrival(parent, packet.wire)]
+        self.states[child] = self.workload.merge(child, self.states[child], arrival, modules, "down", 1)
+        if not any(at.turns):  # the first turn of every tier: what came is the root's new model
+            self.examine(child, "after_broadcast", At(version))
+
+    def broadcast(self, node: str, stage: Stage, came: tuple[str, ...], at: At) -> Steps:
+        """Send down what the stage changed, each node passing on what it has received, and wait until all have it."""
+        modules = stage.sends(self.hierarchy.tier(node), came)
+
+        def inform(child: str) -> Steps:
+            if node in self.states:
+                yield from self.send_down(node, child, modules, at, at.round)
+            yield from self.broadcast(child, stage, modules, at)
+
+        yield self.env.all_of([self.env.process(inform(child)) for child in self.informed(node)])
+
+    def informed(self, node: str) -> Iterator[str]:
+        """The nearest nodes below that know anything; those between only forward."""
+        for child in self.hierarchy.children(node):
+            if child in self.states:
+                yield child
+            else:
+                yield from self.informed(child)
+
+    def train(self, node: str, stage: Stage, at: At) -> Steps:
+        """Let the work of one local training flow, then apply its effect. Interrupted, nothing is learned."""
+        yield from self.compute(node, "train", stage.trainable, at)
+        self.states[node] = self.workload.train(node, self.states[node], self.steps[node])
+        self.steps[node] += 1
+
+    def compute(
+        self, node: str, activity: Activity, modules: Sequence[str], at: At, *, count: int = 1, weight: float = 1.0
+    ) -> Steps:
+        """Let an activity's work flow through the node's processor."""
+        work = self.workload.work(node, activity, self.steps[node], modules, count)
+        machine = self.machines.get(node)
+        if machine is None or work.flops == 0:
+            return
+        start = self.env.now
+        flow = self.fluid.flow(work.flops, [machine.processor], weight=weight)
+
+        def record(status: Status) -> None:
+            names, tier = "+".join(modules), self.hierarchy.tier(node)
+            row = (node, tier, "", at.round, at.turn, names, start, self.env.now, machine.joules(flow), 0, flow.passed)
+            self.log.spans.append(Span("compute", *row, status, activity))
+
+        yield from self._finish(flow, record)
+
+    def send(self, sender: str, receiver: str, nbytes: int, modules: Sequence[str], activity: str, at: At) -> Steps:
+        """Wait out the latency, let the bytes flow over all hops, and charge both ends of each."""
+        if nbytes == 0:
+            return
+        hops, start = self.network.route(sender, receiver), self.env.now
+        flow: Flow | None = None
+
+        def record(status: Status) -> None:
+            for hop in hops:
+                passed = int(flow.passed // 8) if flow else 0
+                joules = (hop.transmit_joules(flow), hop.receive_joules(flow)) if flow else (0.0, 0.0)
+                ends = (("transmit", hop.sender, hop.receiver), ("receive", hop.receiver, hop.sender))
+                for (kind, node, peer), energy in zip(ends, joules, strict=True):
+                    tier, names = self.hierarchy.tier(node), "+".join(modules)
+                    row = (node, tier, peer, at.round, at.turn, names, start, self.env.now, energy, passed, 0.0)
+                    self.log.spans.append(Span(kind, *row, status, activity))  # type: ignore[arg-type]
+
+        try:
+            yield self.env.timeout(self.network.latency_seconds(hops))
+        except Interrupt:
+            record("interrupted")
+            raise
+        flow = self.network.flow(hops, nbytes)
+        yield from self._finish(flow, record)
+
+    @staticmethod
+    def _finish(flow: Flow, record: Callable[[Status], None]) -> Steps:
+        try:
+            yield flow
+        except Interrupt:
+            flow.cancel()
+            record("interrupted")
+            raise
+        record("done")
+
+    def examine(self, node: str, moment: Moment, at: At) -> None:
+        """Have a node's model scored if the scenario wants it; the work goes on in the background."""
+        if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round):
+            self._sittings.append(Sitting(self.env.now, at, node, moment, self.states[node]))
+            work = self.compute(node, "evaluate", (), at, weight=BACKGROUND)
+            self._scoring = [p for p in self._scoring if p.is_alive] + [self.env.process(work)]
+
+    def _score(self) -> None:
+        """Score together what is waiting, every node once at a time."""
+        waiting, self._sittings = self._sittings, []
+        while waiting:
+            now: dict[str, Sitting[S]] = {}
+            waiting = [sitting for sitting in waiting if now.setdefault(sitting.node, sitting) is not sitting]
+            for score in self.workload.evaluate({node: sitting.state for node, sitting in now.items()}):
+                s = now[score.node]
+                place = (s.time_s, s.at.round, s.at.turn, s.node, self.hierarchy.tier(s.node), s.moment, "federated")
+                what = (score.split, score.group, score.task, score.modality, score.name, score.value)
+                self.log.metrics.append(Metric(*place, *what))
+
+    def happen(self, node: str, kind: str, detail: str) -> None:
+        """Note a happening."""
+        self.log.happenings.append(Happening(self.env.now, node, kind, detail))

@@ -1,0 +1,15 @@
+from .files import read_json as read_json
+from .files import write_json as write_json
+from .hierarchy import Hierarchy as Hierarchy
+from .profiles import DeviceProfile as DeviceProfile
+from .profiles import LinkProfile as LinkProfile
+from .profiles import device as device
+from .profiles import devices as devices
+from .profiles import figures as figures
+from .profiles import link as link
+from .profiles import links as links
+from .schools import campus as campus
+from .schools import classroom as classroom
+from .schools import district as district
+from .schools import schools_from_rosters as schools_from_rosters
+from .schools import star as star
