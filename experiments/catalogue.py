@@ -42,7 +42,7 @@ def _changed(
     out = dict(known)
     for name, given in changes.items():
         based_on = given.get("based_on", name if name in out else None)
-        if based_on is not None and based_on not in out:
+        if based_on is not None and not (isinstance(based_on, str) and based_on in out):
             report((name, "based_on"), f"unknown profile {based_on!r}{nearest(str(based_on), out)}")
             continue
         problems = list(_figure_problems(profile, given, rules))

@@ -157,9 +157,7 @@ def something_to_do(plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]
         yield ("plan",), "is empty: name a tier that gathers its children, or give stages"
 
 
-def stages_agree(
-    topology: AnyTopology, data: Data | None, model: Model, stages: tuple[StageSpec, ...]
-) -> Problems:
+def stages_agree(topology: AnyTopology, data: Data | None, model: Model, stages: tuple[StageSpec, ...]) -> Problems:
     """Stages in the wrong place, on data that is not there, or with modules that nobody has."""
     names = [stage.name for stage in stages]
     for place, stage in enumerate(stages):

@@ -118,9 +118,9 @@ def _value(node: Node, path: Keys, problems: list[tuple[Keys, int, str]], above:
         problems.append((path, _line(node), "an alias inside the very thing that it names"))
         return None
     above |= {id(node)}
-    if isinstance(node, MappingNode):
+    if isinstance(node, MappingNode) and node.tag == "tag:yaml.org,2002:map":
         return _mapping(node, path, problems, above)
-    if isinstance(node, SequenceNode):
+    if isinstance(node, SequenceNode) and node.tag == "tag:yaml.org,2002:seq":
         return [_value(item, (*path, place), problems, above) for place, item in enumerate(node.value)]
     return _scalar(node, path, problems)
 
@@ -151,7 +151,8 @@ def _scalar(node: Node, path: Keys, problems: list[tuple[Keys, int, str]]) -> An
             return _SCALARS[node.tag](YAML(typ="safe", pure=True).constructor, node)
         except (ValueError, KeyError, YAMLError):
             pass  # a tag such as !!int before what is none
-    problems.append((path, _line(node), f"a YAML tag ({node.tag}) is not understood here; write a plain value"))
+    tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
+    problems.append((path, _line(node), f"the tag {tag} is not understood here; write a plain value"))
     return None
 
 

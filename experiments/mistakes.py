@@ -45,24 +45,30 @@ def told(error: ValidationError, model: type[BaseModel]) -> list[tuple[Keys, str
 
 
 def _told(error: ErrorDetails, model: type[BaseModel]) -> tuple[Keys, str]:
-    keys = tuple(step for step in error["loc"] if not str(step).startswith("="))
     if error["type"] == "extra_forbidden":
-        return keys, "unknown key" + nearest(str(keys[-1]), _fields_at(model, error["loc"][:-1]))
+        *above, key = error["loc"]
+        return (*_keys(above), key), "unknown key" + nearest(str(key), _fields_at(model, above))
+    keys = _keys(error["loc"])
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return _kind_told(error, keys, model)
     return keys, _words(error)
 
 
+def _keys(steps: Sequence[str | int]) -> Keys:
+    """The steps without the tags of unions, which are not in the data."""
+    return tuple(step for step in steps if not str(step).startswith("="))
+
+
 def _kind_told(error: ErrorDetails, keys: Keys, model: type[BaseModel]) -> tuple[Keys, str]:
     if not isinstance(error["input"], dict):
-        return keys, f"expected a mapping, got {error['input']!r}"
+        return keys, f"expected a mapping, got {_short(error['input'])}"
     tags = [tag for tag, _ in _members(_at(model, error["loc"])) if tag and ":" in tag]
     key = tags[0][1:].partition(":")[0]
     kinds = [tag.partition(":")[2] for tag in tags]
     if error["type"] == "union_tag_not_found":
         return keys, f"needs a {key}: one of {', '.join(kinds)}"
     given = error["input"].get(key)
-    return (*keys, key), f"unknown {key} {given!r}{nearest(str(given), kinds) or '; one of ' + ', '.join(kinds)}"
+    return (*keys, key), f"unknown {key} {_short(given)}{nearest(str(given), kinds) or '; one of ' + ', '.join(kinds)}"
 
 
 def _words(error: ErrorDetails) -> str:
@@ -73,16 +79,16 @@ def _words(error: ErrorDetails) -> str:
         case "value_error" | "check":
             return str(context.get("error") or context.get("text"))
         case "literal_error":
-            known = [str(v) for v in _literals(context["expected"])]
-            return f"expected {' or '.join(known)}, got {given!r}{nearest(str(given), known)}"
+            known = _literals(context["expected"])
+            return f"expected {context['expected'].replace(chr(39), '')}, got {_short(given)}{nearest(str(given), known)}"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as bound:
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[bound]
-            return f"must be {sign} {next(iter(context.values())):g}, got {given!r}"
+            return f"must be {sign} {next(iter(context.values())):g}, got {_short(given)}"
         case "finite_number":
             return f"must be finite, got {given}"
         case "too_short" | "string_too_short":
             return "must not be empty"
-    return f"expected {_EXPECTED[error['type']]}, got {given!r}" if error["type"] in _EXPECTED else error["msg"]
+    return f"expected {_EXPECTED[error['type']]}, got {_short(given)}" if error["type"] in _EXPECTED else error["msg"]
 
 
 _EXPECTED = {
@@ -94,6 +100,12 @@ _EXPECTED = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+
+
+def _short(given: Any) -> str:
+    """What was given, as it would be written in Python, cut where it is long."""
+    text = repr(given)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _literals(expected: str) -> list[str]:

@@ -90,6 +90,11 @@ class Learner:
             raise ValueError(f"stage data: public, but the study has no public samples for {node}")
         return data
 
+    def held_out(self, node: str) -> Samples:
+        """What *node*'s model is scored on: a client's own mix, all classes for the nodes above."""
+        client = self.study.clients.get(node)
+        return self.study.test if client is None else client.test
+
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
         if depth(state.tensors) >= DEEPEST:
@@ -143,16 +148,20 @@ class Learner:
         began = time.perf_counter()
         jobs = []
         for node, state in states.items():
-            client = self.study.clients.get(node)
-            samples = self.study.test if client is None else client.test
+            samples = self._seen(state, self.held_out(node))
             jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
         out = evaluate(self.model, [job for job in jobs if job[3]])
         self.seconds += time.perf_counter() - began
         return out
 
+    def _seen(self, state: State, samples: Samples) -> Samples:
+        """The modalities that the state has a use for."""
+        seen = self.model.modalities(state.tensors)
+        return replace(samples, inputs={m: x for m, x in samples.inputs.items() if m in seen})
+
     def scorable(self, state: State, samples: Samples) -> tuple[str, ...]:
-        """The tasks on which a state has a score: all modules on the way that some stage trains have left their start."""
-        fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
+        """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
         held = {module(key) for key in state.tensors}
-        path = self.model.path
-        return tuple(t for t in samples.targets if held >= set(path(t)) and not fresh & set(path(t)))
+        fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
+        paths = {task: set(self.model.path(task, samples.inputs)) for task in samples.targets}
+        return tuple(task for task, path in paths.items() if samples.inputs and path <= held and not path & fresh)

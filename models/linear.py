@@ -44,7 +44,7 @@ class LinearModel:
             for key in (f"head.{task}/weight", f"head.{task}/bias", *(f"offset.{t}/{task}" for t in self.offsets))
         )
 
-    def path(self, task: str) -> tuple[str, ...]:
+    def path(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
         """The head alone."""
         return (f"head.{task}",)
 

@@ -77,9 +77,10 @@ class M3T:
             if wanted(name, parameter)
         )
 
-    def path(self, task: str) -> tuple[str, ...]:
-        """Trunk, adapter and head."""
-        return ("trunk", *(["adapter"] if "adapter" in self.modules else []), f"head.{task}")
+    def path(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
+        """Encoders, trunk, adapter and head."""
+        adapter = ("adapter",) if "adapter" in self.modules else ()
+        return (*(f"encoder.{m}" for m in modalities), "trunk", *adapter, f"head.{task}")
 
     def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
         """Those whose encoder is among *keys*."""

@@ -62,8 +62,8 @@ class Model(Protocol):
         """The "module/parameter" names that a node with these modalities and tasks has a use for."""
         ...
 
-    def path(self, task: str) -> tuple[str, ...]:
-        """The modules that every prediction of *task* goes through, encoders and offsets apart."""
+    def path(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
+        """The modules that a prediction of *task* from these modalities goes through, offsets apart."""
         ...
 
     def modalities(self, keys: Collection[str]) -> tuple[str, ...]:

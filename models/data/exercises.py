@@ -26,10 +26,10 @@ ROW_OF_DIGIT = np.array([3, 2, 2, 2, 1, 1, 1, 0, 0, 0])
 DIFFICULTY = np.array([-1.9, -1.1, 0.1, 0.7, -0.2, 0.5, -0.6, -0.1, 2.0, 0.6])
 """How hard a digit is to write and read, in standard units: the only way in which handwriting bears on the outcome."""
 
-PACE_OF_READINESS = 1.3
-DWELL_SECONDS, DWELL_OF_PACE, DWELL_NOISE = 5.0, 0.4, 0.3
+PACE_OF_READINESS = 1.0
+DWELL_OF_PACE, DWELL_NOISE = 0.6, 0.3
 DWELL_OF_KIND = np.array([0.3, 0.2, 0.0, -0.2])
-RATING_NOISE = 0.15
+RATING_NOISE = 0.1
 
 RECORD_PART, CLICK_PART, STATE_PART, HELP_PART, DIFFICULTY_PART = 0.13, 0.12, 0.15, 0.05, 0.02
 """Parts of the variance of the outcome that an exercise explains; with the people's, what is left is noise."""

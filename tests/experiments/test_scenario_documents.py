@@ -13,10 +13,9 @@ def test_every_key_and_item_remembers_its_line():
 
 def test_values_are_those_of_yaml_1_2():
     text = "t: 12:30\ny: yes\non: 1\nb: true\nn:\nf: 5e-3\no: 0o17\nz: 010\nd: 2024-01-02\nq: '7'\ni: .inf"
-    assert parse(text).data == {
-        **{"t": "12:30", "y": "yes", "on": 1, "b": True, "n": None, "f": 0.005, "o": 15, "z": 10},
-        **{"d": "2024-01-02", "q": "7", "i": float("inf")},
-    }
+    numbers = {"on": 1, "f": 0.005, "o": 15, "z": 10, "i": float("inf")}
+    texts = {"t": "12:30", "y": "yes", "d": "2024-01-02", "q": "7"}
+    assert parse(text).data == numbers | texts | {"b": True, "n": None}
 
 
 def test_anchors_are_understood():
@@ -53,13 +52,10 @@ def test_what_is_no_mapping_has_a_line_and_one_message(text, line, message):
         ("a: &x [*x]\n", (("a", 0), 1, "an alias inside the very thing that it names")),
         (
             "a: !!python/object/apply:os.system [ls]\n",
-            (("a",), 1, "a YAML tag (tag:yaml.org,2002:python/object/apply:os.system) is not understood here; write a plain value"),
+            (("a",), 1, "the tag !!python/object/apply:os.system is not understood here; write a plain value"),
         ),
-        (
-            "a: !mine 3\n",
-            (("a",), 1, "a YAML tag (!mine) is not understood here; write a plain value"),
-        ),
-        ("a: !!int x\n", (("a",), 1, "a YAML tag (tag:yaml.org,2002:int) is not understood here; write a plain value")),
+        ("a: !mine 3\n", (("a",), 1, "the tag !mine is not understood here; write a plain value")),
+        ("a: !!int x\n", (("a",), 1, "the tag !!int is not understood here; write a plain value")),
     ],
 )
 def test_what_is_wrong_inside_is_collected_with_its_line(text, problem):
@@ -79,7 +75,8 @@ def test_files_that_cannot_be_read_say_why(tmp_path):
 
 
 def test_a_value_of_an_option_is_yaml():
-    assert [value_of(text) for text in ("3", "[K, 1]", "10 min", "", "{a: b}")] == [3, ["K", 1], "10 min", None, {"a": "b"}]
+    values = {"3": 3, "[K, 1]": ["K", 1], "10 min": "10 min", "": None, "{a: b}": {"a": "b"}}
+    assert {text: value_of(text) for text in values} == values
     with pytest.raises(UnreadableError, match="not valid YAML"):
         value_of("[3")
     with pytest.raises(UnreadableError, match="duplicate key"):

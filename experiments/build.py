@@ -1,0 +1,112 @@
+"""From a scenario to the objects of a run: hierarchy, data, model, learner, workload, stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.catalogue import device_profiles, link_profiles
+from experiments.documents import find_file
+from experiments.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
+from experiments.scenario import Scenario, module_names, resolve
+from experiments.sections import Deadline as DeadlineSpec
+from experiments.sections import First, StageSpec, TierPlanSpec
+from experiments.subjects import CampusData, FootprintModel, LinearModel, StarData
+from simulator.interfaces import Workload
+from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
+from simulator.workloads import CostOnly, Size
+from topologies.hierarchy import Hierarchy
+
+if TYPE_CHECKING:
+    from models.data.samples import Study
+    from models.learner import Learner
+    from models.model import Model
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a run needs. *learner* and *study* are None where only costs are simulated."""
+
+    scenario: Scenario
+    hierarchy: Hierarchy
+    workload: Workload[Any]
+    stages: tuple[Stage, ...]
+    evaluate: Evaluate
+    learner: Learner | None = None
+    study: Study | None = None
+
+
+def build(scenario: Scenario) -> Built:
+    """The objects of a run; raises ValueError where the scenario does not fit its data."""
+    scenario = scenario.resolved()
+    stages = tuple(_stage(scenario, spec) for spec in scenario.stages)
+    evaluation = scenario.evaluate
+    evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
+    if isinstance(scenario.model, FootprintModel):
+        sizes = {name: Size(round(f.bytes), f.flops) for name, f in scenario.model.footprint.items()}
+        return Built(scenario, hierarchy(scenario, None), CostOnly(sizes), stages, evaluate)
+    from experiments.learning import learner_of, study_of
+    from experiments.workload import LearningWorkload
+
+    tree, study = study_of(scenario)
+    for stage in stages:
+        stage.check(tree.tiers)
+    learner = learner_of(scenario, tree, study, stages)
+    return Built(scenario, tree, LearningWorkload(learner), stages, evaluate, learner, study)
+
+
+def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
+    """The tree; *rosters* is the table of student, class and school that the data source brings, if it does."""
+    from topologies import schools
+
+    topology = scenario.topology
+    devices, links = device_profiles(scenario.profiles), link_profiles(scenario.profiles)
+    if isinstance(topology, TopologyFile):
+        from topologies.files import read_json
+
+        return read_json(find_file(topology.file, Path()))
+    values: dict[str, Any] = {"seed": scenario.seed}
+    for name, value in topology:
+        if name in ("access", "link", "campus_link", "cloud_link"):
+            values[name] = links[value]
+        elif name in ("edge", "campus", "cloud", "server"):
+            values["cloud" if name == "server" else name] = devices[value]
+        elif name in ("campuses", "classrooms", "devices"):
+            values[name] = value
+    if isinstance(topology, Devices):
+        mix = {devices[name]: share for name, share in topology.mix.items()}
+        values["device" if isinstance(topology, Classroom | Star | Rosters) else "device_mix"] = mix
+    if isinstance(topology, DataSchools):
+        return schools.schools_from_rosters(rosters, device=None, **values)
+    if isinstance(topology, Rosters):
+        import pandas as pd
+
+        columns = {"student": topology.student, "classroom": topology.classroom, "school": topology.school}
+        return schools.schools_from_rosters(pd.read_csv(find_file(topology.file, Path()), dtype=str), **columns, **values)
+    if isinstance(topology, Star):
+        clients = topology.clients if rosters is None else _client_names(rosters)
+        return schools.star(clients, tier=topology.ranks[0], **values)
+    return getattr(schools, topology.kind)(**values)  # type: ignore[attr-defined]
+
+
+def _client_names(rosters: Any) -> list[str]:
+    pairs = zip(rosters["school"], rosters["class"], strict=True)
+    return list(dict.fromkeys(f"{school}/{class_}" for school, class_ in pairs))
+
+
+def _wait(spec: TierPlanSpec) -> Wait:
+    if isinstance(spec.wait, DeadlineSpec):
+        return Deadline(spec.wait.deadline)
+    return FirstOf(spec.wait.first) if isinstance(spec.wait, First) else barrier
+
+
+def _plan(scenario: Scenario, specs: Mapping[str, TierPlanSpec]) -> Plan:
+    names = module_names(scenario)
+    return Plan({tier: TierPlan(resolve(s.modules, names), s.rounds, _wait(s)) for tier, s in specs.items()})
+
+
+def _stage(scenario: Scenario, spec: StageSpec) -> Stage:
+    plan = _plan(scenario, scenario.plan if spec.plan is None else spec.plan)
+    return Stage(spec.name, plan, spec.at, resolve(spec.trainable, module_names(scenario)))

@@ -1,0 +1,176 @@
+"""Run a scenario: simulate, score the baselines, write the run folder, draw the plots."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.build import Built, build
+from experiments.ledger import node_rows, total_joules
+from experiments.scenario import Scenario
+from experiments.store import Store
+from simulator.records import Log
+from simulator.run import simulate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Watch = Callable[[Built, int, Log], None]
+PACKAGES = ("edufog", "simpy", "networkx", "torch", "numpy", "scikit-learn")
+
+
+@dataclass
+class Result:
+    """What a run left: its log, a row per node, and what the run was."""
+
+    scenario: Scenario
+    log: Log
+    node_rows: list[dict[str, Any]]
+    footprint: list[dict[str, Any]]
+    manifest: dict[str, Any]
+    folder: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def spans(self) -> pd.DataFrame:
+        """Every activity: one row per node and span."""
+        return self.log.frame("spans")
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """Every figure of every model that was scored."""
+        return self.log.frame("metrics")
+
+    @property
+    def nodes(self) -> pd.DataFrame:
+        """One row per node, with its energy by cause."""
+        import pandas as pd
+
+        return pd.DataFrame(self.node_rows)
+
+
+def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built, round_, log: None) -> Result:
+    """Run *scenario*; with *out*, leave a run folder there. *watch* is called after every round of the root.
+
+    Raises ValueError where the scenario does not fit its data, or the folder cannot take a run.
+    """
+    began, started = time.perf_counter(), datetime.now(UTC)
+    built = build(scenario)
+    store = None if out is None else Store(out)
+    manifest = _manifest(built.scenario, started)
+    if store:
+        store.text("scenario.yaml", built.scenario.to_yaml())
+        store.manifest(manifest)
+
+    def on_round(round_: int, log: Log) -> None:
+        if store:
+            store.spans(log)
+        watch(built, round_, log)
+
+    try:
+        log, notes = _simulate(built, on_round)
+    except BaseException:
+        if store:
+            store.manifest(manifest | {"status": "failed"})
+        raise
+    rows = node_rows(built.hierarchy, log)
+    manifest |= _figures(built, log, rows, began)
+    result = Result(built.scenario, log, rows, _footprint(built), manifest, out, notes)
+    if store:
+        store.tables(log, rows, result.footprint)
+        if built.scenario.plots:
+            from experiments.plots import draw
+
+            draw(store.folder)
+        manifest["wall_seconds"] = time.perf_counter() - began
+        store.manifest(manifest)
+    return result
+
+
+def _simulate(built: Built, on_round: Callable[[int, Log], None]) -> tuple[Log, list[str]]:
+    broadcast = built.scenario.final_broadcast
+    if built.learner is None:
+        return simulate(
+            built.hierarchy, built.workload, built.stages, evaluate=built.evaluate, final_broadcast=broadcast,
+            on_round=on_round,
+        ), []
+    import torch
+
+    torch.set_num_threads(1)  # two are many times slower on small steps
+    log = simulate(
+        built.hierarchy, built.workload, built.stages, evaluate=built.evaluate, final_broadcast=broadcast,
+        on_round=on_round,
+    )
+    if not built.scenario.baselines:
+        return log, []
+    from experiments.baselines import add_baselines
+
+    return log, add_baselines(built, log)
+
+
+def _manifest(scenario: Scenario, started: datetime) -> dict[str, Any]:
+    text = scenario.to_yaml()
+    return {
+        "status": "running",
+        "title": scenario.title,
+        "seed": scenario.seed,
+        "scenario_hash": sha256(text.encode()).hexdigest(),
+        "git": _git(),
+        "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
+        "command": " ".join(["edufog", *sys.argv[1:]]) if Path(sys.argv[0]).name == "edufog" else Path(sys.argv[0]).name,
+        "started": started.isoformat(timespec="seconds"),
+    }
+
+
+def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -> dict[str, Any]:
+    learner = built.learner
+    return {
+        "status": "done",
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "wall_seconds": time.perf_counter() - began,
+        "learning_wall_seconds": learner.seconds if learner else 0.0,
+        "client_updates": learner.updates if learner else 0,
+        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "sim_seconds": log.end_s,
+        "joules": total_joules(rows),
+        "events": len(log.happenings),
+    }
+
+
+def _footprint(built: Built) -> list[dict[str, Any]]:
+    if built.learner is None:
+        sizes = built.workload.sizes  # type: ignore[attr-defined]
+        return [{"module": name, "nbytes": size.nbytes, "training_flops": size.flops} for name, size in sizes.items()]
+    from models.footprint import module_costs
+
+    return [asdict(cost) for cost in module_costs(built.learner.model)]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except Exception:
+        return "not installed"
+
+
+def _git() -> str:
+    """The commit of the clone that runs, with + where it was changed; empty outside a clone."""
+    folder = Path(__file__).parent
+    def ask(*words: str) -> str:
+        asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        return asked.stdout.strip()
+    try:
+        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
