@@ -92,4 +92,7 @@ def _make(
     except ValueError as error:
         what = str(error).removeprefix(f"{name}: ")
         figure = what.partition(" ")[0]
-        report((name, figure) if figure in given else (name,), what)
+        if figure in given:
+            report((name, figure), what.removeprefix(f"{figure} "))
+        else:
+            report((name,), what)

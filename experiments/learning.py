@@ -103,7 +103,7 @@ def learner_of(scenario: Scenario, tree: Hierarchy, study: Study, stages: Sequen
 
 
 def _recipe(learning: Learning, spec: StageSpec, study: Study) -> Recipe:
-    o = learning.optimizer
+    o = spec.optimizer or learning.optimizer
     optimizer: Optimizer = AdamW(o.lr, o.weight_decay) if o.name == "adamw" else SGD(o.lr, o.momentum, o.weight_decay)
     objective: Objective = Masked() if spec.objective == "masked" else Supervised()
     largest = max((len(client.train) for client in study.clients.values()), default=2)

@@ -79,8 +79,9 @@ def _words(error: ErrorDetails) -> str:
         case "value_error" | "check":
             return str(context.get("error") or context.get("text"))
         case "literal_error":
-            known = _literals(context["expected"])
-            return f"expected {context['expected'].replace(chr(39), '')}, got {_short(given)}{nearest(str(given), known)}"
+            wanted = context["expected"].replace("'", "")
+            hint = nearest(str(given), wanted.replace(" or ", ", ").split(", "))
+            return f"expected {wanted}, got {_short(given)}{hint}"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as bound:
             sign = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}[bound]
             return f"must be {sign} {next(iter(context.values())):g}, got {_short(given)}"
@@ -106,11 +107,6 @@ def _short(given: Any) -> str:
     """What was given, as it would be written in Python, cut where it is long."""
     text = repr(given)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _literals(expected: str) -> list[str]:
-    """The values in pydantic's "'a', 'b' or 'c'"."""
-    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(", ")]
 
 
 def _members(annotation: Any, tag: str | None = None) -> list[tuple[str | None, Any]]:

@@ -149,6 +149,7 @@ class StageSpec(Section):
     trainable: Annotated[Names, Field(min_length=1)]
     objective: Literal["supervised", "masked"] = "supervised"
     epochs: Count | None = None  # None: learning.local_epochs
+    optimizer: Optimizer | None = None  # None: learning.optimizer
     data: Literal["own", "public"] = "own"
     plan: dict[str, TierPlanSpec] | None = None  # None: the scenario's; {}: nobody merges
 

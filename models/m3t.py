@@ -23,7 +23,8 @@ class M3T:
 
     Modules: ``encoder.<modality>`` (its share of the tokens), ``trunk``, ``adapter``, ``head.<task>``,
     ``offset.<tier>`` (added to the heads' outputs), ``decoder.<modality>`` (used by masked pre-training only).
-    A prediction: encode what is there, run the trunk over the tokens, average them, apply the head, add the offsets.
+    A prediction: encode what is there, run the trunk over the tokens, lay them side by side (zero where a modality is
+    lacking), apply the task's head, add the offsets.
     """
 
     shapes: Mapping[str, tuple[int, ...]]  # by modality, of one sample
@@ -46,6 +47,11 @@ class M3T:
             for m, shape in self.shapes.items()
         }
 
+    @property
+    def token_count(self) -> int:
+        """Of all modalities together."""
+        return sum(e.tokens for e in self.encoders.values())
+
     @cached_property
     def modules(self) -> dict[str, Block]:
         """Every module by its name, in a fixed order."""
@@ -55,7 +61,7 @@ class M3T:
             {f"encoder.{m}": e for m, e in self.encoders.items()}
             | {"trunk": Trunk(self.width, self.layers, self.heads)}
             | ({"adapter": Adapter(self.width, self.adapter_width, adapted)} if adapted else {})
-            | {f"head.{t}": Linear(self.width, n) for t, n in outputs.items()}
+            | {f"head.{t}": Linear(self.width * self.token_count, n) for t, n in outputs.items()}
             | {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
             | {f"decoder.{m}": Linear(self.width, e.features) for m, e in self.encoders.items()}
         )
@@ -92,7 +98,8 @@ class M3T:
         if kind in ("encoder", "decoder"):
             encoder = self.encoders[rest]
             return (1, encoder.tokens, encoder.features if kind == "encoder" else self.width)
-        return (1, self.width) if kind in ("head", "offset") else (1, sum(e.tokens for e in self.encoders.values()), self.width)
+        tokens = self.token_count
+        return (1, self.width * tokens) if kind in ("head", "offset") else (1, tokens, self.width)
 
     def probe(self, name: str, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Module *name* alone; the trunk without adapters."""
@@ -114,17 +121,17 @@ class M3T:
         """Each modality cut into what becomes one token: ``[..., batch, tokens, features]``."""
         return {m: self.encoders[m].parts(x, 1 if stack is None else 2) for m, x in inputs.items()}
 
-    def features(self, params: Nested, parts: Tensors, stack: Stack | None) -> tuple[Tensor, Tensor | None]:
-        """What the trunk makes of the tokens, ``[..., batch, tokens, width]``, and which tokens are there (stacked only).
+    def features(self, params: Nested, parts: Tensors, stack: Stack | None) -> dict[str, Tensor]:
+        """What the trunk makes of each modality's tokens: ``[..., batch, tokens, width]``.
 
         One client has only the tokens of its own modalities. A stack always has all of them, so that a client's sums
-        have the same length whoever is beside it; nobody looks at a token that its client lacks.
+        have the same length whoever is beside it; nobody looks at a token that its client lacks, and it comes out zero.
         """
         tokens = {m: self.encoders[m](params[f"encoder.{m}"], part) for m, part in parts.items()}
         there = absent = None
         if stack is not None:
             tokens, there = self._spread(tokens, stack)
-            absent = (1 - there).masked_fill(there == 0, -math.inf)[:, None, None, None, :]
+            absent = torch.zeros_like(there).masked_fill(there == 0, -math.inf)[:, None, None, None, :]
         x, trunk = torch.cat(list(tokens.values()), -2), self.modules["trunk"]
         assert isinstance(trunk, Trunk)
         adapter = self.modules.get("adapter")
@@ -132,9 +139,13 @@ class M3T:
             x = trunk.layer(params["trunk"], i, x, absent)
             if isinstance(adapter, Adapter) and i in adapter.at:
                 x = adapter(params["adapter"], i, x)
-        return trunk.finish(params["trunk"], x), there
+        x = trunk.finish(params["trunk"], x)
+        if there is not None:
+            x = x * there[:, None, :, None]
+        return dict(zip(tokens, torch.split(x, [self.encoders[m].tokens for m in tokens], -2), strict=True))
 
     def _spread(self, tokens: Tensors, stack: Stack) -> tuple[dict[str, Tensor], Tensor]:
+        """Tokens of all modalities over all clients, and 1 where a token is its client's, ``[clients, tokens]``."""
         first = next(iter(tokens.values()))
         out, there = {}, []
         for m, encoder in self.encoders.items():
@@ -150,13 +161,11 @@ class M3T:
         self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
     ) -> dict[str, Tensor]:
         """Outputs ``[..., batch, outputs]`` by task."""
-        x, there = self.features(params, self.parts(inputs, stack), stack)
-        if there is None:
-            pooled = x.mean(-2)
-        else:
-            share = there / there.sum(-1, keepdim=True)
-            pooled = (x * share[:, None, :, None]).sum(-2)
-        return {task: read_out(self.modules, self.offsets, params, task, pooled, stack) for task in tasks}
+        tokens = self.features(params, self.parts(inputs, stack), stack)
+        some = next(iter(tokens.values()))
+        zeros = {m: some.new_zeros(*some.shape[:-2], e.tokens, self.width) for m, e in self.encoders.items()}
+        z = torch.cat([tokens.get(m, zeros[m]) for m in self.encoders], -2).flatten(-2)
+        return {task: read_out(self.modules, self.offsets, params, task, z, stack) for task in tasks}
 
 
 def read_out(

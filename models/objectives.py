@@ -88,10 +88,8 @@ class Masked:
         assert isinstance(model, M3T)
         parts = model.parts(batch.inputs, stack)
         seen = {m: part.masked_fill(batch.hidden[m].unsqueeze(-1), 0.0) for m, part in parts.items()}
-        x, _ = model.features(params, seen, stack)
-        tokens = dict(zip(model.encoders, x.split([e.tokens for e in model.encoders.values()], -2), strict=True)) \
-            if stack is not None else dict(zip(parts, x.split([p.shape[-2] for p in parts.values()], -2), strict=True))
-        total = x.new_zeros(())
+        tokens = model.features(params, seen, stack)
+        total = next(iter(parts.values())).new_zeros(())
         for m, part in parts.items():
             z = tokens[m] if stack is None else stack.take(f"encoder.{m}", tokens[m])
             guess = model.modules[f"decoder.{m}"](params[f"decoder.{m}"], z)  # type: ignore[operator]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from models.data.partition import partition as shared_out
 from models.data.people import Student, enrol, strangers
 from models.data.samples import Client, Samples, Study, Task
 from models.data.streams import stream
+
+Indices = NDArray[np.int64]
 
 MODALITIES = {"handwriting": (8, 8), "clickstream": (EVENTS, len(CLICK_FEATURES)), "record": (len(RECORD_FEATURES),)}
 TASKS = {"answer": Task("answer", 10), "engagement": Task("engagement", LEVELS), "outcome": Task("outcome")}
@@ -45,35 +48,37 @@ def campus_study(
     follows from *seed* and the names. ValueError where the digits do not go round.
     """
     _check(places, missing_modality, missing_task, public, test, own_test, minimum)
-    images, answers = _digits()
-    order = stratified_order(answers, seed, "digits.split")
-    pool, rest = order[:test], order[test + public:]
-    held = shared_out(answers[rest], places, seed=seed, kind=partition, alpha=alpha, minimum=minimum)
+    digits = _digits()
+    order = stratified_order(digits.answers, seed, "digits.split")
+    pool, opened, rest = np.split(order, [test, test + public])
+    shares = shared_out(digits.answers[rest], places, seed=seed, kind=partition, alpha=alpha, minimum=minimum)
+    held = {s: rest[shares[s]] for s in sorted(places)}
     people = enrol(places, seed)
-    train = {s: _solve(rest[held[s]], answers, people[s], stream(seed, "exercises.train", s)) for s in sorted(places)}
-    level = np.concatenate([done.outcome for done in train.values()])
-    scale = float(level.mean()), float(level.std())
-    lacks = _lacking(sorted(places), seed, missing_modality, missing_task)
+    train = {s: _solve(digits, held[s], people[s], stream(seed, "exercises.train", s)) for s in held}
+    scores = np.concatenate([done.outcome for done in train.values()])
+    scale = float(scores.mean()), float(scores.std())
+    lacks = _lacking(list(held), seed, missing_modality, missing_task)
     clients = {}
     for s in places:
-        indices = rest[held[s]]
-        drawn = _own_mix(answers[indices], answers, pool, own_test, stream(seed, "digits.test", s))
-        tried = _solve(drawn, answers, people[s], stream(seed, "exercises.test", s))
-        clients[s] = Client(
-            train=_samples(images[indices], answers[indices], train[s], scale, lacks.get(s, ())),
-            test=_samples(images[drawn], answers[drawn], tried, scale, lacks.get(s, ())),
-        )
-    by_lot = stream(seed, "digits.pool").permutation(np.resize(np.arange(len(places)), test))
-    sitting = [people[sorted(places)[i]] for i in by_lot]
-    exam = exercises(answers[pool], sitting, stream(seed, "exercises.pool"))
-    return Study(MODALITIES, TASKS, clients, _samples(images[pool], answers[pool], exam, scale),
-                 _open_data(images, answers, order[test:test + public], seed))
+        own = _own_mix(digits.answers, held[s], pool, own_test, stream(seed, "digits.test", s))
+        tried = _solve(digits, own, people[s], stream(seed, "exercises.test", s))
+        clients[s] = Client(train=_samples(digits, held[s], train[s], scale, lacks.get(s, ())),
+                            test=_samples(digits, own, tried, scale, lacks.get(s, ())))
+    exam = _samples(digits, pool, _exam(digits, pool, [people[s] for s in held], seed), scale)
+    return Study(MODALITIES, TASKS, clients, exam, _open_data(digits, opened, seed) if public else None)
 
 
-def _digits() -> tuple[Tensor, NDArray[np.int64]]:
-    """The real images ``[1797, 8, 8]`` of 0..1 and which digit each shows."""
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    """The real part: images ``[1797, 8, 8]`` of 0..1 and which digit each shows."""
+
+    images: Tensor
+    answers: NDArray[np.int64]
+
+
+def _digits() -> _Digits:
     pixels, answers = load_digits(return_X_y=True)
-    return torch.from_numpy((pixels / 16).astype(np.float32).reshape(-1, 8, 8)), answers.astype(np.int64)
+    return _Digits(_float(pixels / 16).reshape(-1, 8, 8), answers.astype(np.int64))
 
 
 def _check(
@@ -86,40 +91,50 @@ def _check(
         if count < least:
             raise ValueError(f"campus study: {name} must be >= {least}, got {count}")
     if not places:
-        raise ValueError("campus study: there are no students")
-    left = DIGITS - test - public
+        raise ValueError("campus study: there are no devices to give the exercises to")
+    left = max(0, DIGITS - test - public)
     if left < minimum * len(places):
         raise ValueError(
             f"campus study: {left} of the {DIGITS} digits are left for {len(places)} devices, too few for {minimum} "
-            f"each; use at most {max(0, left) // minimum} devices, or a smaller public or test split"
+            f"each; use at most {left // minimum} devices, or a smaller public or test split"
         )
 
 
-def _solve(
-    indices: NDArray[np.int64], answers: NDArray[np.int64], student: Student, rng: np.random.Generator
-) -> Exercises:
-    return exercises(answers[indices], [student] * len(indices), rng)
+def _solve(digits: _Digits, indices: Indices, student: Student, rng: np.random.Generator) -> Exercises:
+    return exercises(digits.answers[indices], [student] * len(indices), rng)
+
+
+def _exam(digits: _Digits, pool: Indices, people: Sequence[Student], seed: int) -> Exercises:
+    """The held-out pool, worked by the federation's students in turn, in an order drawn by lot."""
+    turns = stream(seed, "digits.pool").permutation(np.resize(np.arange(len(people)), len(pool)))
+    return exercises(digits.answers[pool], [people[i] for i in turns], stream(seed, "exercises.pool"))
+
+
+def _open_data(digits: _Digits, indices: Indices, seed: int) -> Samples:
+    """Exercises by students of no school, without any target."""
+    people = strangers(-(-len(indices) // STRANGER_EXERCISES), seed)
+    workers = [people[i // STRANGER_EXERCISES] for i in range(len(indices))]
+    done = exercises(digits.answers[indices], workers, stream(seed, "exercises.public"))
+    return Samples(_samples(digits, indices, done, (0.0, 1.0)).inputs, {})
 
 
 def _own_mix(
-    own: NDArray[np.int64], answers: NDArray[np.int64], pool: NDArray[np.int64], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """*count* held-out digits, labels drawn as often as in *own*, no image twice while others are left."""
-    wanted = rng.choice(own, size=count)
-    drawn = []
-    for label in np.unique(wanted):
-        deck = rng.permutation(pool[answers[pool] == label])
-        drawn.append(np.resize(deck, int((wanted == label).sum())))
-    return np.concatenate(drawn)
+    answers: NDArray[np.int64], held: Indices, pool: Indices, count: int, rng: np.random.Generator
+) -> Indices:
+    """*count* digits of *pool*, labelled as often as *held* is; none twice while its label lasts."""
+    wanted = rng.choice(answers[held], size=count)
+    decks = {label: rng.permutation(pool[answers[pool] == label]) for label in np.unique(wanted)}
+    return np.concatenate([np.resize(deck, int((wanted == label).sum())) for label, deck in decks.items()])
 
 
 def _samples(
-    images: Tensor, answers: NDArray[np.int64], done: Exercises, scale: tuple[float, float], lacks: Sequence[str] = ()
+    digits: _Digits, indices: Indices, done: Exercises, scale: tuple[float, float], lacks: Sequence[str] = ()
 ) -> Samples:
-    """Exercises as tensors, without the modalities and tasks in *lacks*; *scale* is the mean and deviation of outcome."""
+    """Exercises as tensors without the modalities and tasks in *lacks*; *scale*: mean and deviation of the outcome."""
     mean, deviation = scale
-    inputs = {"handwriting": images, "clickstream": _float(done.clicks), "record": _float(done.record)}
-    targets = {"answer": torch.from_numpy(answers), "engagement": torch.from_numpy(done.engagement),
+    rows = torch.from_numpy(indices)
+    inputs = {"handwriting": digits.images[rows], "clickstream": _float(done.clicks), "record": _float(done.record)}
+    targets = {"answer": torch.from_numpy(digits.answers[indices]), "engagement": torch.from_numpy(done.engagement),
                "outcome": _float((done.outcome - mean) / deviation)}
     return Samples({m: x for m, x in inputs.items() if m not in lacks},
                    {t: y for t, y in targets.items() if t not in lacks})
@@ -130,23 +145,12 @@ def _float(values: NDArray[np.float64]) -> Tensor:
 
 
 def _lacking(students: Sequence[str], seed: int, modality: float, task: float) -> Mapping[str, tuple[str, ...]]:
-    """Who lacks what: exactly these fractions (rounded) by lot, every modality and task about equally often."""
+    """Who lacks what: just these fractions (rounded), by lot, every modality and every task about equally often."""
     lacks: dict[str, tuple[str, ...]] = {}
     for purpose, fraction, names in (("modality", modality, list(MODALITIES)), ("task", task, list(TASKS))):
         rng = stream(seed, f"missing.{purpose}")
         unlucky = rng.permutation(len(students))[: round(fraction * len(students))]
         names = list(rng.permutation(names))
-        for i, s in enumerate(unlucky):
-            lacks[students[s]] = (*lacks.get(students[s], ()), str(names[i % len(names)]))
+        for turn, i in enumerate(unlucky):
+            lacks[students[i]] = (*lacks.get(students[i], ()), str(names[turn % len(names)]))
     return lacks
-
-
-def _open_data(images: Tensor, answers: NDArray[np.int64], indices: NDArray[np.int64], seed: int) -> Samples | None:
-    """Exercises by students of no school, without any target; None where none was asked for."""
-    if not len(indices):
-        return None
-    people = strangers(-(-len(indices) // STRANGER_EXERCISES), seed)
-    done = exercises(answers[indices], [people[i // STRANGER_EXERCISES] for i in range(len(indices))],
-                     stream(seed, "exercises.public"))
-    whole = _samples(images[indices], answers[indices], done, (0.0, 1.0))
-    return Samples(whole.inputs, {})

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from models.data.samples import Client, Samples, Study, Task
 from models.data.star_table import CODES, GRADES, read_star
@@ -52,17 +53,17 @@ def star_study(
     held_out = _held_out(pupils, holdout, seed)
     record, scores = _features(pupils, ~held_out), _scores(pupils, ~held_out)
     clients = {}
-    for node, rows in pupils.groupby("node", sort=False).indices.items():
+    for node, rows in _groups(pupils["node"]).items():
         train, test = rows[~held_out[rows]], rows[held_out[rows]]
-        clients[str(node)] = Client(train=_samples(record, scores, train), test=_samples(record, scores, test))
+        clients[node] = Client(train=_samples(record, scores, train), test=_samples(record, scores, test))
     rosters = pd.DataFrame({
         "student": "pupil" + pupils["id"].astype(str),
         "class": "class" + pupils["tch"].astype(str),
         "school": "school" + pupils["sch"].astype(str),
     })
     tasks = {t: Task(t) for t in SCORES}
-    test = _samples(record, scores, np.flatnonzero(held_out))
-    return rosters, Study({"record": (record.shape[1],)}, tasks, clients, test)
+    exam = _samples(record, scores, np.flatnonzero(held_out))
+    return rosters, Study({"record": (record.shape[1],)}, tasks, clients, exam)
 
 
 def _check(grades: Sequence[str], minimum: int, holdout: float) -> None:
@@ -84,12 +85,12 @@ def _pupils(table: pd.DataFrame, grades: Sequence[str], minimum: int) -> pd.Data
     return pupils.assign(node=node)
 
 
-def _held_out(pupils: pd.DataFrame, holdout: float, seed: int) -> np.ndarray:
+def _held_out(pupils: pd.DataFrame, holdout: float, seed: int) -> NDArray[np.bool_]:
     """Which pupils test: this fraction of each class, rounded, at least one, never all."""
     mask = np.zeros(len(pupils), bool)
-    for node, rows in pupils.groupby("node", sort=False).indices.items():
+    for node, rows in _groups(pupils["node"]).items():
         count = min(max(1, round(holdout * len(rows))), len(rows) - 1)
-        mask[stream(seed, "star.holdout", str(node)).permutation(rows)[:count]] = True
+        mask[stream(seed, "star.holdout", node).permutation(rows)[:count]] = True
     return mask
 
 
@@ -99,7 +100,7 @@ def feature_names() -> tuple[str, ...]:
     return (*NUMERIC, "grade", *flags, "eth:other")
 
 
-def _features(pupils: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+def _features(pupils: pd.DataFrame, train: NDArray[np.bool_]) -> NDArray[np.float32]:
     """``[pupils, 31]``, columns as in `feature_names`; a missing number counts as the training mean."""
     columns = []
     for name in NUMERIC:
@@ -113,16 +114,24 @@ def _features(pupils: pd.DataFrame, train: np.ndarray) -> np.ndarray:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def _scores(pupils: pd.DataFrame, train: np.ndarray) -> np.ndarray:
+def _scores(pupils: pd.DataFrame, train: NDArray[np.bool_]) -> NDArray[np.float32]:
     """``[pupils, 2]``: each score in deviations from its grade's mean, both of the training pupils."""
-    scores = np.empty((len(pupils), len(SCORES)))
-    for rows in pupils.groupby("gr").indices.values():
-        known = pupils.loc[rows[train[rows]], list(SCORES)].to_numpy(float)
+    raw = pupils[list(SCORES)].to_numpy(float)
+    scores = np.empty_like(raw)
+    for rows in _groups(pupils["gr"]).values():
+        known = raw[rows[train[rows]]]
         deviation = known.std(axis=0)
-        scores[rows] = (pupils.loc[rows, list(SCORES)] - known.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+        scores[rows] = (raw[rows] - known.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
     return scores.astype(np.float32)
 
 
-def _samples(record: np.ndarray, scores: np.ndarray, rows: np.ndarray) -> Samples:
+def _groups(names: pd.Series) -> dict[str, NDArray[np.int64]]:
+    """Row numbers by name, in the order of first appearance."""
+    codes, found = pd.factorize(names)
+    order = np.argsort(codes, kind="stable")
+    return dict(zip(map(str, found), np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True))
+
+
+def _samples(record: NDArray[np.float32], scores: NDArray[np.float32], rows: NDArray[np.int64]) -> Samples:
     targets = {t: torch.from_numpy(scores[rows, i]) for i, t in enumerate(SCORES)}
     return Samples({"record": torch.from_numpy(record[rows])}, targets)

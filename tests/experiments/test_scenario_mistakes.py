@@ -167,7 +167,7 @@ TOGETHER = [
         "1: profiles.devices.raspberry_pi5.idle_wats: unknown figure; did you mean 'idle_watts'?",
         "1: profiles.devices.raspberry_pi5.busy_watts: '5 ms' is a time; expected watts, such as 250 mW"]),
     ("title: A", "profiles: {devices: {raspberry_pi5: {cores: 0}}}\ntitle: A", [
-        "1: profiles.devices.raspberry_pi5.cores: cores must be a whole number >= 1, got 0"]),
+        "1: profiles.devices.raspberry_pi5.cores: must be a whole number >= 1, got 0"]),
     ("title: A", "profiles: {links: {eth_1g: {up_bits_per_s: 0, loss: high}}}\ntitle: A", [
         "1: profiles.links.eth_1g.up_bits_per_s: must be > 0, got 0",
         "1: profiles.links.eth_1g.loss: expected a number, got 'high'"]),
