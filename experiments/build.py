@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.catalogue import device_profiles, link_profiles
-from experiments.documents import find_file
-from experiments.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
-from experiments.scenario import Scenario, module_names, resolve
-from experiments.sections import Deadline as DeadlineSpec
-from experiments.sections import First, StageSpec, TierPlanSpec
-from experiments.subjects import CampusData, FootprintModel, LinearModel, StarData
+from experiments.scenario import Problem, Scenario, ScenarioError, module_names, resolve
+from experiments.schema.catalogue import device_profiles, link_profiles
+from experiments.schema.documents import find_file
+from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
+from experiments.schema.sections import Deadline as DeadlineSpec
+from experiments.schema.sections import First, StageSpec, TierPlanSpec
+from experiments.schema.subjects import FootprintModel, StarData
 from simulator.interfaces import Workload
 from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
 from simulator.workloads import CostOnly, Size
@@ -22,7 +22,6 @@ from topologies.hierarchy import Hierarchy
 if TYPE_CHECKING:
     from models.data.samples import Study
     from models.learner import Learner
-    from models.model import Model
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,16 @@ def build(scenario: Scenario) -> Built:
     return Built(scenario, tree, LearningWorkload(learner), stages, evaluate, learner, study)
 
 
+def hierarchy_only(scenario: Scenario) -> Hierarchy | None:
+    """The tree of a scenario that needs no data to have one; raises ScenarioError where it cannot be made."""
+    if isinstance(scenario.data, StarData):
+        return None
+    try:
+        return hierarchy(scenario, None)
+    except ValueError as error:
+        raise ScenarioError([Problem("", "topology", str(error))]) from error
+
+
 def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
     """The tree; *rosters* is the table of student, class and school that the data source brings, if it does."""
     from topologies import schools
@@ -83,12 +92,18 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
     if isinstance(topology, Rosters):
         import pandas as pd
 
-        columns = {"student": topology.student, "classroom": topology.classroom, "school": topology.school}
-        return schools.schools_from_rosters(pd.read_csv(find_file(topology.file, Path()), dtype=str), **columns, **values)
+        columns: dict[str, Any] = {name: getattr(topology, name) for name in ("student", "classroom", "school")}
+        table = pd.read_csv(find_file(topology.file, Path()), dtype=str)
+        return schools.schools_from_rosters(table, **columns, **values)
     if isinstance(topology, Star):
-        clients = topology.clients if rosters is None else _client_names(rosters)
+        clients = topology.clients or 0 if rosters is None else _client_names(rosters)
         return schools.star(clients, tier=topology.ranks[0], **values)
-    return getattr(schools, topology.kind)(**values)  # type: ignore[attr-defined]
+    builders: Mapping[str, Callable[..., Hierarchy]] = {
+        "district": schools.district,
+        "campus": schools.campus,
+        "classroom": schools.classroom,
+    }
+    return builders[topology.kind](**values)
 
 
 def _client_names(rosters: Any) -> list[str]:

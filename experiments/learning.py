@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from experiments.documents import find_file
 from experiments.scenario import Scenario
-from experiments.sections import Learning, StageSpec
-from experiments.subjects import CampusData, FootprintModel, StarData
-from experiments.subjects import LinearModel as LinearSpec
+from experiments.schema.documents import find_file
+from experiments.schema.sections import Learning, StageSpec
+from experiments.schema.subjects import CampusData, FootprintModel, StarData
+from experiments.schema.subjects import LinearModel as LinearSpec
 from models.data.samples import Samples, Study
 from models.learner import Learner
 from models.linear import LinearModel
@@ -22,9 +21,6 @@ from models.optimizers import SGD, AdamW, Optimizer
 from models.training import Recipe
 from simulator.plan import Stage
 from topologies.hierarchy import Hierarchy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def study_of(scenario: Scenario) -> tuple[Hierarchy, Study]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import resource
 import subprocess
 import sys
@@ -12,21 +10,22 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.build import Built, build
 from experiments.ledger import node_rows, total_joules
-from experiments.scenario import Scenario
+from experiments.scenario import Problem, Scenario, ScenarioError
 from experiments.store import Store
 from simulator.records import Log
 from simulator.run import simulate
+from simulator.workloads import CostOnly
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Watch = Callable[[Built, int, Log], None]
+Watch = Callable[[Built, int, Log, str], None]  # what runs, the root's round, what happened so far, the phase
 PACKAGES = ("edufog", "simpy", "networkx", "torch", "numpy", "scikit-learn")
 
 
@@ -60,63 +59,72 @@ class Result:
         return pd.DataFrame(self.node_rows)
 
 
-def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built, round_, log: None) -> Result:
-    """Run *scenario*; with *out*, leave a run folder there. *watch* is called after every round of the root.
+def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built, round_, log, phase: None) -> Result:
+    """Run *scenario*; with *out*, leave a run folder there. *watch* is called after every round and before every phase.
 
-    Raises ValueError where the scenario does not fit its data, or the folder cannot take a run.
+    Raises ScenarioError where the scenario does not fit its data, or the folder cannot take a run.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
-    built = build(scenario)
-    store = None if out is None else Store(out)
+    try:
+        built = build(scenario)
+        store = None if out is None else Store(out)
+    except ScenarioError:
+        raise
+    except ValueError as error:
+        raise ScenarioError([Problem("", "", str(error))]) from error
     manifest = _manifest(built.scenario, started)
     if store:
         store.text("scenario.yaml", built.scenario.to_yaml())
         store.manifest(manifest)
-
-    def on_round(round_: int, log: Log) -> None:
-        if store:
-            store.spans(log)
-        watch(built, round_, log)
-
     try:
-        log, notes = _simulate(built, on_round)
+        result = _run(built, store, manifest, watch, began)
     except BaseException:
         if store:
             store.manifest(manifest | {"status": "failed"})
         raise
-    rows = node_rows(built.hierarchy, log)
-    manifest |= _figures(built, log, rows, began)
-    result = Result(built.scenario, log, rows, _footprint(built), manifest, out, notes)
     if store:
-        store.tables(log, rows, result.footprint)
-        if built.scenario.plots:
-            from experiments.plots import draw
-
-            draw(store.folder)
-        manifest["wall_seconds"] = time.perf_counter() - began
-        store.manifest(manifest)
+        result.manifest["wall_seconds"] = time.perf_counter() - began
+        store.manifest(result.manifest)
     return result
 
 
-def _simulate(built: Built, on_round: Callable[[int, Log], None]) -> tuple[Log, list[str]]:
-    broadcast = built.scenario.final_broadcast
-    if built.learner is None:
-        return simulate(
-            built.hierarchy, built.workload, built.stages, evaluate=built.evaluate, final_broadcast=broadcast,
-            on_round=on_round,
-        ), []
-    import torch
+def _run(built: Built, store: Store | None, manifest: dict[str, Any], watch: Watch, began: float) -> Result:
+    def on_round(round_: int, log: Log) -> None:
+        if store:
+            store.spans(log)
+        watch(built, round_, log, "rounds")
 
-    torch.set_num_threads(1)  # two are many times slower on small steps
+    if built.learner:
+        import torch
+
+        torch.set_num_threads(1)  # two are many times slower on small steps
+    scenario, notes = built.scenario, list[str]()
     log = simulate(
-        built.hierarchy, built.workload, built.stages, evaluate=built.evaluate, final_broadcast=broadcast,
+        built.hierarchy,
+        built.workload,
+        built.stages,
+        evaluate=built.evaluate,
+        final_broadcast=scenario.final_broadcast,
         on_round=on_round,
     )
-    if not built.scenario.baselines:
-        return log, []
-    from experiments.baselines import add_baselines
+    rounds = max((span.round for span in log.spans), default=0)
+    if scenario.baselines:
+        from experiments.baselines import add_baselines
 
-    return log, add_baselines(built, log)
+        watch(built, rounds, log, "baselines")
+        notes = add_baselines(built, log)
+    rows = node_rows(built.hierarchy, log)
+    manifest = manifest | _figures(built, log, rows, began)
+    result = Result(scenario, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
+    if store:
+        store.tables(log, rows, result.footprint)
+        store.manifest(manifest)
+        if scenario.plots:
+            from experiments.plots import draw
+
+            watch(built, rounds, log, "plots")
+            draw(store.folder)
+    return result
 
 
 def _manifest(scenario: Scenario, started: datetime) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def _manifest(scenario: Scenario, started: datetime) -> dict[str, Any]:
         "scenario_hash": sha256(text.encode()).hexdigest(),
         "git": _git(),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
-        "command": " ".join(["edufog", *sys.argv[1:]]) if Path(sys.argv[0]).name == "edufog" else Path(sys.argv[0]).name,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": started.isoformat(timespec="seconds"),
     }
 
@@ -149,27 +157,30 @@ def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -
 
 
 def _footprint(built: Built) -> list[dict[str, Any]]:
-    if built.learner is None:
-        sizes = built.workload.sizes  # type: ignore[attr-defined]
+    if isinstance(built.workload, CostOnly):
+        sizes = built.workload.sizes
         return [{"module": name, "nbytes": size.nbytes, "training_flops": size.flops} for name, size in sizes.items()]
     from models.footprint import module_costs
 
+    assert built.learner is not None
     return [asdict(cost) for cost in module_costs(built.learner.model)]
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
-    except Exception:
+    except PackageNotFoundError:
         return "not installed"
 
 
 def _git() -> str:
     """The commit of the clone that runs, with + where it was changed; empty outside a clone."""
     folder = Path(__file__).parent
+
     def ask(*words: str) -> str:
         asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
         return asked.stdout.strip()
+
     try:
         return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):

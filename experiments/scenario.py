@@ -11,13 +11,22 @@ from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, model_
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 
-from experiments import checks
-from experiments.documents import Document, UnreadableError, put, read, value_of
-from experiments.mistakes import Keys, Problem, ScenarioError, told
-from experiments.places import AnyTopology
-from experiments.plan_checks import resolve
-from experiments.sections import Baseline, Evaluation, Learning, Listed, Profiles, Section, StageSpec, TierPlanSpec
-from experiments.subjects import Data, FootprintModel, Model
+from experiments.schema import checks
+from experiments.schema.documents import Document, UnreadableError, put, read, value_of
+from experiments.schema.mistakes import Keys, Problem, ScenarioError, told
+from experiments.schema.places import AnyTopology
+from experiments.schema.plan_checks import resolve
+from experiments.schema.sections import (
+    Baseline,
+    Evaluation,
+    Learning,
+    Listed,
+    Profiles,
+    Section,
+    StageSpec,
+    TierPlanSpec,
+)
+from experiments.schema.subjects import Data, FootprintModel, Model
 
 __all__ = ["Problem", "Scenario", "ScenarioError", "module_names", "resolve"]
 

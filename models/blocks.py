@@ -53,7 +53,7 @@ def norm(x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Turns one modality into *tokens* tokens: each equal part of the input through a small perceptron, plus its place."""
+    """Turns one modality into *tokens* tokens: each part of the input through a small perceptron, plus its place."""
 
     tokens: int
     features: int  # of one part
@@ -123,7 +123,7 @@ def attend(qkv: Tensor, heads: int, absent: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """Bottleneck adapters (Houlsby et al. 2019) after the feed-forward part of some layers; they begin as the identity."""
+    """Bottleneck adapters (Houlsby et al. 2019) after the feed-forward part of some layers; at first the identity."""
 
     width: int
     bottleneck: int

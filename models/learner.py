@@ -1,4 +1,4 @@
-"""A learner: what each node of a federation knows, and how it trains, sends, merges and is scored. No clock, no network."""
+"""What each node of a federation knows, and how it trains, sends, merges and is scored. No clock, no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""M3T: a multi-modal multi-task foundation model in miniature, made of named modules that can be federated one by one."""
+"""M3T: a small multi-modal multi-task foundation model of named modules that can be federated one by one."""
 
 from __future__ import annotations
 
@@ -57,14 +57,13 @@ class M3T:
         """Every module by its name, in a fixed order."""
         adapted = tuple(range(self.layers - self.adapted_layers, self.layers)) if self.adapter_width else ()
         outputs = {name: task.outputs for name, task in self.tasks.items()}
-        return (
-            {f"encoder.{m}": e for m, e in self.encoders.items()}
-            | {"trunk": Trunk(self.width, self.layers, self.heads)}
-            | ({"adapter": Adapter(self.width, self.adapter_width, adapted)} if adapted else {})
-            | {f"head.{t}": Linear(self.width * self.token_count, n) for t, n in outputs.items()}
-            | {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
-            | {f"decoder.{m}": Linear(self.width, e.features) for m, e in self.encoders.items()}
-        )
+        blocks: dict[str, Block] = {f"encoder.{m}": e for m, e in self.encoders.items()}
+        blocks["trunk"] = Trunk(self.width, self.layers, self.heads)
+        if adapted:
+            blocks["adapter"] = Adapter(self.width, self.adapter_width, adapted)
+        blocks |= {f"head.{t}": Linear(self.width * self.token_count, n) for t, n in outputs.items()}
+        blocks |= {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
+        return blocks | {f"decoder.{m}": Linear(self.width, e.features) for m, e in self.encoders.items()}
 
     def held(self, modalities: Iterable[str], tasks: Iterable[str]) -> tuple[str, ...]:
         """The "module/parameter" names of use to a node with these modalities and tasks; decoders are for nobody."""

@@ -20,7 +20,7 @@ Nested = Mapping[str, Mapping[str, Tensor]]  # module to parameter to its values
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Who is stacked: *rows* gives, for a module or a "module/parameter" that not all clients hold, the places of those that do."""
+    """Who is stacked: *rows* gives the places of the holders of a module or "module/parameter" that not all hold."""
 
     count: int
     rows: Mapping[str, Tensor]
@@ -41,7 +41,7 @@ class Stack:
 
 
 class Model(Protocol):
-    """Named modules over modalities and tasks; :class:`models.m3t.M3T` and :class:`models.linear.LinearModel` are two."""
+    """Named modules over modalities and tasks, such as :class:`models.m3t.M3T`."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -100,8 +100,8 @@ def nest(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
 
 
 def initial(model: Model, seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Weights before any training; each module has a random stream of its own, so adding one leaves the others as they are."""
-    out = {}
+    """Weights before any training; each module has its own random stream, so adding one changes no other."""
+    out: dict[str, Tensor] = {}
     for name, block in model.modules.items():
         entropy = [seed, zlib.crc32(b"init"), zlib.crc32(name.encode()), 0]
         rng = np.random.default_rng(np.random.SeedSequence(entropy))

@@ -14,7 +14,10 @@ from torch import Tensor
 class Optimizer(Protocol):
     """One update rule, elementwise, so that it does not care how many clients are stacked."""
 
-    slots: int  # tensors of state per weight
+    @property
+    def slots(self) -> int:
+        """Tensors of state per weight."""
+        ...
 
     def update(self, p: Tensor, grad: Tensor, state: tuple[Tensor, ...], step: int) -> None:
         """Change *p* and *state* in place; *step* counts from 1."""

@@ -100,7 +100,9 @@ class Vote:
 Rule = Callable[[State, Sequence[Vote], Sequence[str], Direction, int], State]
 
 
-def by_votes(own: State, received: Sequence[Vote], modules: Sequence[str], direction: Direction, registered: int) -> State:
+def by_votes(
+    own: State, received: Sequence[Vote], modules: Sequence[str], direction: Direction, registered: int
+) -> State:
     """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays."""
     some = set(modules)
     voters = {

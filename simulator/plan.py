@@ -91,7 +91,7 @@ class Plan(dict[str, TierPlan]):
 class Stage:
     """A part of a run: the nodes of tier *at* train *trainable*, gathered by *plan* (empty: they train once, alone).
 
-    When it ends, what it changed goes down once, unless it is *preinstalled*.
+    When it ends, what it changed goes down once; if it is *preinstalled*, at no cost and in no time.
     """
 
     name: str
@@ -126,6 +126,10 @@ class Evaluate:
     every: int = 1
     tiers: tuple[str, ...] = ()
     moments: tuple[str, ...] = ("after_merge", "after_broadcast")
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"evaluate: every must be >= 1, got {self.every}")
 
     def wants(self, tier: str, moment: str, round_: int) -> bool:
         """Whether a model of *tier* is scored now."""

@@ -63,8 +63,7 @@ class Federation(Generic[S]):
         for stage in self.stages:
             self.workload.enter(stage)
             yield from self.rounds(root, stage, At(self.round))
-            last = stage is self.stages[-1]
-            if not stage.preinstalled and (final_broadcast or not last):
+            if stage.preinstalled or final_broadcast or stage is not self.stages[-1]:
                 yield from self.broadcast(root, stage, (), At(self.round))
         yield self.env.all_of(self._scoring)
         self.close_round()
@@ -141,7 +140,7 @@ class Federation(Generic[S]):
     ) -> Generator[Event, Any, Arrival[S] | None]:
         """Down, then whatever the child does, then up. None if it was interrupted on the way."""
         try:
-            yield from self.send_down(parent, child, modules, at, at.round - 1)
+            yield from self.send_down(parent, child, modules, at, max(at.round - 1, 0))
             yield from self.rounds(child, stage, at)
             self.examine(child, "before_merge", at)
             yield from self.compute(child, "pack", modules, at)
@@ -152,12 +151,17 @@ class Federation(Generic[S]):
         self.states[child] = packet.kept
         return Arrival(child, packet.wire)
 
-    def send_down(self, parent: str, child: str, modules: tuple[str, ...], at: At, version: int) -> Steps:
+    def send_down(
+        self, parent: str, child: str, modules: tuple[str, ...], at: At, version: int, *, preinstalled: bool = False
+    ) -> Steps:
         """The child takes over its parent's copy of *modules*; *version* rounds of the root are in it."""
+        if parent not in self.states:  # it only forwards, and has no copy
+            return
         packet = self.workload.pack(parent, child, self.states[parent], modules)
         if packet.nbytes == 0:
             return
-        yield from self.send(parent, child, packet.nbytes, modules, "down", at)
+        if not preinstalled:
+            yield from self.send(parent, child, packet.nbytes, modules, "down", at)
         arrival = [Arrival(parent, packet.wire)]
         self.states[child] = self.workload.merge(child, self.states[child], arrival, modules, "down", 1)
         if not any(at.turns):  # the first turn of every tier: what came is the root's new model
@@ -168,8 +172,7 @@ class Federation(Generic[S]):
         modules = stage.sends(self.hierarchy.tier(node), came)
 
         def inform(child: str) -> Steps:
-            if node in self.states:
-                yield from self.send_down(node, child, modules, at, at.round)
+            yield from self.send_down(node, child, modules, at, at.round, preinstalled=stage.preinstalled)
             yield from self.broadcast(child, stage, modules, at)
 
         yield self.env.all_of([self.env.process(inform(child)) for child in self.informed(node)])
@@ -220,7 +223,8 @@ class Federation(Generic[S]):
                 ends = (("transmit", hop.sender, hop.receiver), ("receive", hop.receiver, hop.sender))
                 for (kind, node, peer), energy in zip(ends, joules, strict=True):
                     tier, names = self.hierarchy.tier(node), "+".join(modules)
-                    row = (node, tier, peer, at.round, at.turn, names, start, self.env.now, energy, passed, 0.0)
+                    drawn = energy if node in self.machines else 0.0
+                    row = (node, tier, peer, at.round, at.turn, names, start, self.env.now, drawn, passed, 0.0)
                     self.log.spans.append(Span(kind, *row, status, activity))  # type: ignore[arg-type]
 
         try:

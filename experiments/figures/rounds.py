@@ -51,12 +51,6 @@ def rounds(files: RunFiles) -> Rounds:
     return Rounds(times.assign(seconds=times.end_s - times.start_s), spans)
 
 
-def median_round(found: Rounds) -> int:
-    """The round of median duration (the lower of two)."""
-    order = found.times.sort_values("seconds", kind="stable").index
-    return int(order[(len(order) - 1) // 2])
-
-
 def critical_path(files: RunFiles, found: Rounds, round_: int) -> list[Step]:
     """What *round_* waited for, from its start to its end without a gap.
 
@@ -140,5 +134,5 @@ def _covered(spans: pd.DataFrame) -> pd.Series:
     keys = ["round", "node"]
     spans = spans.sort_values([*keys, "start_s"], kind="stable")
     latest = spans.groupby(keys).end_s.cummax().groupby([spans["round"], spans.node]).shift()
-    new = spans.end_s - spans.start_s.where(latest.isna(), spans.start_s.clip(lower=latest))
+    new = spans.end_s - spans.start_s.clip(lower=latest)
     return new.clip(lower=0.0).groupby(spans.tier).sum()

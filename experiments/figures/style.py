@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +17,14 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 WIDTH, INCH = 88.0, 25.4  # mm
+POINT = 72 / INCH  # pt in a mm
 TEXT = 6.5  # pt
 LINE = 3.2  # mm from one line of text to the next
 BLACK, GREY = "#222222", "#999999"
 BLUE, ORANGE, SKY, GREEN, RED, PURPLE, YELLOW = (
     "#0072B2", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#F0E442",
 )  # fmt: skip
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans", "font.size": TEXT, "axes.labelsize": TEXT, "axes.titlesize": TEXT,
     "xtick.labelsize": TEXT, "ytick.labelsize": TEXT, "legend.fontsize": TEXT, "text.color": BLACK,
     "axes.linewidth": 0.5, "axes.edgecolor": BLACK, "axes.labelcolor": BLACK, "axes.labelpad": 2.0,
@@ -53,23 +54,23 @@ LOOKS = (
 )  # fmt: skip
 
 
-def sheet(height: float) -> Figure:
-    """An empty figure, one column wide and *height* mm high."""
-    return Figure((WIDTH / INCH, height / INCH))
+def sheet(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure, one column wide if not said otherwise, and *height* mm high."""
+    return Figure((width / INCH, height / INCH))
 
 
 def place(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes so many mm from the left and from the top."""
-    whole = figure.get_figheight() * INCH
-    return figure.add_axes((left / WIDTH, 1 - (top + height) / whole, width / WIDTH, height / whole))
+    across, whole = figure.get_figwidth() * INCH, figure.get_figheight() * INCH
+    return figure.add_axes((left / across, 1 - (top + height) / whole, width / across, height / whole))
 
 
-@lru_cache(maxsize=None)
+@cache
 def text_width(text: str) -> float:
     """How many mm the longest line of *text* takes."""
     font = FontProperties(family="DejaVu Sans", size=TEXT)
     width = max(text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.split("\n"))
-    return float(width) * INCH / 72
+    return float(width) / POINT
 
 
 def widest(texts: Iterable[str]) -> float:
@@ -86,8 +87,10 @@ class Legend(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """As many as fit side by side."""
-        return next((n for n in range(len(self.labels), 1, -1) if self._width(n) <= WIDTH - 2), 1)
+        """As many as fit side by side, or fewer if the rows are as many."""
+        number = len(self.labels)
+        fit = next((n for n in range(number, 1, -1) if self._width(n) <= WIDTH - 2), 1)
+        return -(-number // -(-number // fit))
 
     @property
     def height(self) -> float:
@@ -101,7 +104,7 @@ class Legend(NamedTuple):
 
     def draw(self, figure: Figure, top: float = 0.5) -> None:
         """Put it so many mm below the upper edge."""
-        em = TEXT / 72 * INCH
+        em = TEXT / POINT
         figure.legend(
             list(self.handles), list(self.labels), ncols=self.columns, loc="upper center", borderpad=0,
             borderaxespad=0, bbox_to_anchor=(0.5, 1 - top / (figure.get_figheight() * INCH)),
@@ -119,15 +122,24 @@ def scale(peak: float, unit: str) -> tuple[float, str]:
     return 1.0, unit
 
 
+def tier_names(tiers: Mapping[str, int]) -> list[str]:
+    """Tiers with the number of their nodes."""
+    return [f"{tier} ({count})" for tier, count in tiers.items()]
+
+
 def few_ticks(ax: Axes, x: int = 4, y: int = 4) -> None:
     """No more ticks than can be read."""
     ax.xaxis.set_major_locator(MaxNLocator(x))
     ax.yaxis.set_major_locator(MaxNLocator(y))
 
 
-def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str) -> None:
-    """One bar per row of *table*, the columns side by side along it, their sum written at its end."""
-    factor, unit = scale(float(table.sum(axis=1).max()), unit)
+def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str, peak: float | None = None) -> None:
+    """One bar per row of *table*, the columns side by side along it, their sum written at its end.
+
+    The axis has room for *peak*, if not given the longest bar, and its unit as label.
+    """
+    peak = float(table.sum(axis=1).max()) if peak is None else peak
+    factor, unit = scale(peak, unit)
     left = pd.Series(0.0, index=table.index)
     places = range(len(table))
     for name, values in (table * factor).items():
@@ -137,9 +149,9 @@ def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str)
         )
         left += values
     for y, total in zip(places, left, strict=True):
-        ax.annotate(f"{total:.3g}", (total, y), (2, 0), textcoords="offset points", va="center")
+        ax.annotate(f"{total:#.3g}".rstrip(".") if total else "0", (total, y), (2, 0), textcoords="offset points", va="center")
     ax.set_ylim(len(table) - 0.5, -0.5)
-    ax.set_xlim(0, (float(left.max()) or 1.0) * 1.28)
+    ax.set_xlim(0, (peak * factor or 1.0) * 1.28)
     ax.set_yticks(places, [str(name) for name in table.index])
     ax.tick_params(axis="y", length=0)
     ax.xaxis.set_major_locator(MaxNLocator(4))

@@ -1,0 +1,1 @@
+"""One research question per script: ``python -m experiments.questions.NAME [--quick] [--json] [--out DIR]``."""

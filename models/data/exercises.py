@@ -26,8 +26,8 @@ ROW_OF_DIGIT = np.array([3, 2, 2, 2, 1, 1, 1, 0, 0, 0])
 DIFFICULTY = np.array([-1.9, -1.1, 0.1, 0.7, -0.2, 0.5, -0.6, -0.1, 2.0, 0.6])
 """How hard a digit is to write and read, in standard units: the only way in which handwriting bears on the outcome."""
 
-PACE_OF_READINESS = 1.0
-DWELL_OF_PACE, DWELL_NOISE = 0.6, 0.3
+PACE_OF_READINESS = 0.9
+DWELL_OF_PACE, DWELL_NOISE = 0.8, 0.3
 DWELL_OF_KIND = np.array([0.3, 0.2, 0.0, -0.2])
 RATING_NOISE = 0.1
 

@@ -15,7 +15,7 @@ from models.data.streams import stream
 CAMPUS_SHARE, CLASSROOM_SHARE, STUDENT_SHARE = 0.20, 0.115, 0.08
 """Parts of the variance of ``outcome``; the first two as in Project STAR's kindergarten mathematics."""
 
-LENIENCY = 0.32
+LENIENCY = 0.39
 """Standard deviation, in levels of engagement, of how kindly a teacher rates."""
 
 FLAG_RATES = (0.45, 0.15, 0.10, 0.20)
@@ -50,7 +50,10 @@ def spread(rng: np.random.Generator, count: int, deviation: float) -> NDArray[np
 def enrol(places: Places, seed: int) -> dict[str, Student]:
     """Every student of the federation, by node name; the same for the same seed and names, in whatever order."""
     campuses = sorted({campus for campus, _ in places.values()})
-    campus_effects = spread(stream(seed, "effect.campus"), len(campuses), math.sqrt(CAMPUS_SHARE))
+    # classes are centred in their campus, so the campus carries what the mean of its classes would have varied by
+    rooms_each = len(set(places.values())) / len(campuses)
+    deviation = math.sqrt(CAMPUS_SHARE + CLASSROOM_SHARE / rooms_each)
+    campus_effects = spread(stream(seed, "effect.campus"), len(campuses), deviation)
     people: dict[str, Student] = {}
     for campus, campus_effect in zip(campuses, campus_effects, strict=True):
         rooms = sorted({room for c, room in places.values() if c == campus})

@@ -23,7 +23,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Some samples: per modality a tensor ``[n, *shape]`` (float32), per task its targets ``[n]`` (int64 classes or float32)."""
+    """Samples: per modality ``[n, *shape]`` (float32), per task its targets ``[n]`` (int64 classes or float32)."""
 
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, Tensor]

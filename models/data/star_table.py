@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -42,16 +42,20 @@ def read_star(path: str | Path) -> pd.DataFrame:
         absent = [c for c in COLUMNS if c not in header]
         if absent:
             raise ValueError(f"{path}:1: missing column{'s' * (len(absent) > 1)} {', '.join(absent)}; {REMEDY}")
-        records = list(_records(path, header, lines))
+        try:
+            records = list(_records(path, header, ((lines.line_num, cells) for cells in lines if cells)))
+        except csv.Error as error:
+            raise ValueError(f"{path}:{lines.line_num}: {error} (a quote left open?); mend this line") from None
     if not records:
         raise ValueError(f"{path}:2: there are no pupils after the header; {REMEDY}")
     return pd.DataFrame.from_records(records)
 
 
-def _records(path: Path, header: Sequence[str], lines: Iterator[list[str]]) -> Iterator[dict[str, object]]:
+def _records(
+    path: Path, header: Sequence[str], lines: Iterable[tuple[int, list[str]]]
+) -> Iterator[dict[str, object]]:
     where = {c: header.index(c) for c in COLUMNS}
-    number = 1
-    for number, cells in enumerate(lines, start=2):
+    for number, cells in lines:
         if len(cells) != len(header):
             raise ValueError(f"{path}:{number}: {len(cells)} cells where the header has {len(header)}; mend this line")
         record: dict[str, object] = {}

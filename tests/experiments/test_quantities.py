@@ -3,7 +3,7 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from experiments import quantities as q
+from experiments.schema import quantities as q
 
 
 @pytest.mark.parametrize(

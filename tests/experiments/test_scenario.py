@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from experiments.catalogue import device_profiles, link_profiles
+from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.scenario import Scenario, module_names, resolve
 
 DESIGN = """\
@@ -135,7 +135,7 @@ def test_module_names_are_those_that_torch_models_have():
     m3t, linear = pytest.importorskip("models.m3t"), pytest.importorskip("models.linear")
     tasks = {name: type("Task", (), {"outputs": 2})() for name in ("a", "b")}
     shapes = {"handwriting": (8, 8), "clickstream": (3, 4), "record": (6,)}
-    from experiments.subjects import LinearModel, M3TModel
+    from experiments.schema.subjects import LinearModel, M3TModel
 
     built = m3t.M3T(shapes=shapes, tasks=tasks, offsets=("campus",))
     assert tuple(built.modules) == M3TModel(tasks=("a", "b"), offsets=("campus",)).modules

@@ -1,6 +1,6 @@
 import pytest
 
-from experiments.documents import UnreadableError, find_file, parse, put, read, value_of
+from experiments.schema.documents import UnreadableError, find_file, parse, put, read, value_of
 
 
 def test_every_key_and_item_remembers_its_line():

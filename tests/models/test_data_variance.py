@@ -42,7 +42,9 @@ def test_classes_are_told_apart_by_school_too_and_negative_components_are_zero()
     assert (found.school, found.classroom, found.rest) == (0.0, 0.0, 1.0)
 
 
-@pytest.mark.parametrize(("schools", "classes"), [("aaaa", "1122"), ("aabb", "1122"), ("abcd", "1212"), ("aabb", "1212")])
+@pytest.mark.parametrize(
+    ("schools", "classes"), [("aaaa", "1122"), ("aabb", "1122"), ("abcd", "1212"), ("aabb", "1212")]
+)
 def test_shares_are_undefined_where_a_level_has_one_member(schools, classes):
     with pytest.raises(ValueError, match="needs several schools"):
         variance_shares([1.0, 2.0, 3.0, 4.0], schools, classes)
@@ -60,7 +62,7 @@ def test_effects_of_the_enrolled_have_the_stated_variances():
     people = enrol(places, seed=2)
     assert list(people) == sorted(places)
     campus = [people[f"c{c}/r0/s0"].campus for c in range(5)]
-    assert np.var(campus, ddof=1) == pytest.approx(CAMPUS_SHARE)
+    assert np.var(campus, ddof=1) == pytest.approx(CAMPUS_SHARE + CLASSROOM_SHARE / 6)
     rooms = [people[f"c1/r{r}/s0"] for r in range(6)]
     assert np.var([s.classroom for s in rooms], ddof=1) == pytest.approx(CLASSROOM_SHARE)
     assert np.std([s.leniency for s in rooms], ddof=1) == pytest.approx(LENIENCY)

@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from experiments.documents import find_file
-from experiments.quantities import Seconds
+from experiments.schema.documents import find_file
+from experiments.schema.quantities import Seconds
 
 Item = TypeVar("Item")
 Count = Annotated[int, Field(ge=1)]

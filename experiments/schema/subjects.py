@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from experiments.quantities import Bytes, Flops
-from experiments.sections import Count, File, Listed, Names, Section, Share, by
+from experiments.schema.quantities import Bytes, Flops
+from experiments.schema.sections import Count, File, Listed, Names, Section, Share, by
 
 MODALITIES = ("handwriting", "clickstream", "record")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments.mistakes import Keys, nearest
-from experiments.quantities import kind_of
+from experiments.schema.mistakes import Keys, nearest
+from experiments.schema.quantities import kind_of
 
 if TYPE_CHECKING:
-    from experiments.sections import Profiles
+    from experiments.schema.sections import Profiles
     from topologies.profiles import DeviceProfile, LinkProfile
 
 P = TypeVar("P", "DeviceProfile", "LinkProfile")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Tag, model_validator
 
-from experiments.sections import Count, File, Section, by
+from experiments.schema.sections import Count, File, Section, by
 
 DEFAULT_DEVICE = "chromebook_n100"
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from experiments.catalogue import device_profiles, link_profiles
-from experiments.documents import find_file
-from experiments.mistakes import Keys, nearest
-from experiments.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star
-from experiments.plan_checks import plan_problems, stage_problems, unknown_tier
-from experiments.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
-from experiments.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
+from experiments.schema.catalogue import device_profiles, link_profiles
+from experiments.schema.documents import find_file
+from experiments.schema.mistakes import Keys, nearest
+from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star
+from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
+from experiments.schema.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
+from experiments.schema.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
 
 Problems = Iterator[tuple[Keys, str]]
 TASKS = {CampusData: ("answer", "engagement", "outcome"), StarData: ("read", "math")}

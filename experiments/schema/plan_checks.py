@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from experiments.mistakes import Keys, nearest
-from experiments.places import AnyTopology
-from experiments.sections import StageSpec, TierPlanSpec
-from experiments.subjects import CampusData, Data, M3TModel, Model
+from experiments.schema.mistakes import Keys, nearest
+from experiments.schema.places import AnyTopology
+from experiments.schema.sections import StageSpec, TierPlanSpec
+from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
 Problems = Iterator[tuple[Keys, str]]
 SHRINK = "modules may only shrink going up"

@@ -1,0 +1,124 @@
+"""The command line: ``edufog run | check | list``. Heavy imports sit inside the commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from experiments.scenario import Scenario
+
+GALLERY = Path(__file__).parent / "scenarios"
+PACKAGES = ("topologies", "simulator", "models", "experiments")
+
+app = typer.Typer(
+    help="Simulate hierarchical federated learning: real training, a simulated clock, an energy ledger.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ScenarioFile = Annotated[str, typer.Argument(metavar="SCENARIO", help="A YAML file, or a name that `list` shows.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: learning.local_epochs=2.")
+]
+Seed = Annotated[int | None, typer.Option(help="Use another seed.")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    settings: Settings = None,
+    seed: Seed = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; by default results/<scenario>/<time>-s<seed>.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")] = False,
+) -> None:
+    """Run a scenario and leave tables and plots in a run folder."""
+    from datetime import datetime
+
+    from experiments.progress import Progress
+    from experiments.run import run as run_scenario
+
+    path, loaded = _load(scenario, settings, seed)
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = out or Path("results") / path.stem / f"{stamp}-s{loaded.seed}"
+    with Progress(quiet) as progress:
+        result = run_scenario(loaded, folder, progress)
+    if not quiet:
+        from experiments.summary import show
+
+        show(result, scenario)
+
+
+@app.command()
+def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) -> None:
+    """Say what is wrong in a scenario, all at once, or that nothing is."""
+    from experiments.build import hierarchy_only
+
+    path, loaded = _load(scenario, settings, seed)
+    tree = hierarchy_only(loaded)
+    size = f", {len(tree.nodes())} nodes" if tree is not None else ""
+    print(f"{path}: fine ({loaded.title}{size})")
+
+
+@app.command(name="list")
+def list_(what: Annotated[str, typer.Argument(help="scenarios, devices or links.")] = "scenarios") -> None:
+    """List the gallery's scenarios, or the device or link profiles with their figures."""
+    from experiments.listing import LISTS
+
+    if what not in LISTS:
+        _fail(f"list {what}: there is no such list; there are {', '.join(LISTS)}")
+    LISTS[what](GALLERY)
+
+
+def _load(scenario: str, settings: list[str] | None, seed: int | None) -> tuple[Path, Scenario]:
+    """The scenario of that file, or of that name in the gallery."""
+    from experiments.scenario import Scenario
+
+    path = Path(scenario)
+    if not path.exists() and (GALLERY / f"{scenario}.yaml").exists():
+        path = GALLERY / f"{scenario}.yaml"
+    overrides = {}
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            _fail(f"--set {setting}: expected KEY=VALUE, such as learning.local_epochs=2")
+        overrides[key] = value
+    return path, Scenario.load(path, overrides, seed)
+
+
+def _fail(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _shadowed() -> str | None:
+    """What is wrong if one of the four packages resolves to somebody else's module of that name."""
+    home = Path(__file__).resolve().parents[1]
+    for name in PACKAGES:
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found is None or found.parent.parent != home:
+            return f"{found or name} hides EduFog's package {name!r}; rename it, or take its folder off PYTHONPATH"
+    return None
+
+
+def main() -> None:
+    """The ``edufog`` command: a user's mistake is one message and exit status 2, never a traceback."""
+    from experiments.schema.mistakes import ScenarioError
+
+    hidden = _shadowed()
+    if hidden:
+        _fail(hidden)
+    try:
+        app()
+    except ScenarioError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None

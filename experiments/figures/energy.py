@@ -1,0 +1,49 @@
+"""Energy by tier and cause: on the left all of it, on the right what the run added above idle.
+
+Idle watts over the whole run dwarf the rest, so the right half has a scale of its own. The sums are those of
+`nodes.csv`, over all nodes of a tier.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from experiments.figures import style
+from experiments.figures.files import RunFiles
+from experiments.figures.style import Look
+
+LOOKS = {
+    "idle": Look("#DDDDDD"),
+    "compute": Look(style.BLUE),
+    "transmit": Look(style.ORANGE, "/////"),
+    "receive": Look(style.SKY, "\\\\\\\\\\"),
+    "other": Look(style.YELLOW, "....."),
+}
+
+
+def energy_table(files: RunFiles) -> pd.DataFrame:
+    """Joules by tier, from the root down, and cause."""
+    table = files.nodes.groupby("tier")[[f"{cause}_joules" for cause in LOOKS]].sum()
+    return table.loc[list(files.tiers)].set_axis(list(LOOKS), axis=1)
+
+
+def energy(files: RunFiles) -> Figure:
+    """Joules by tier and cause, with idle and above idle."""
+    table = energy_table(files)
+    table = table[[cause for cause in LOOKS if table[cause].any()]]
+    legend = style.Legend([LOOKS[cause].patch() for cause in table], list(table))
+    names = style.tier_names(files.tiers)
+    left, height = style.widest(names) + 2.5, 4.5 * len(names)
+    figure = style.sheet(legend.height + height + 12)
+    legend.draw(figure)
+    width = (style.WIDTH - left - 6) / 2
+    parts = {"all": table, "above idle": table.drop(columns="idle", errors="ignore")}
+    for place, (title, part) in enumerate(parts.items()):
+        ax = style.place(figure, left + place * (width + 4), legend.height + 4, width, height)
+        style.stacked(ax, part.set_axis(names), LOOKS, "J")
+        ax.set_title(f"({'ab'[place]}) {title}", loc="left", pad=2)
+        ax.set_xlabel(f"energy ({ax.get_xlabel()})")
+        if place:
+            ax.tick_params(labelleft=False)
+    return figure

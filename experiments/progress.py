@@ -1,0 +1,76 @@
+"""What a run shows while it goes on: a bar on a terminal, a line per round elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from experiments.build import Built
+    from simulator.records import Log
+
+
+class Progress:
+    """Called after every round of the root: simulated time, round, accuracy, joules, time to go."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.began = quiet, time.perf_counter()
+        self.console = Console(file=sys.stderr)
+        self.bar: Bar | None = None
+
+    def __enter__(self) -> Progress:
+        if not self.quiet and self.console.is_terminal:
+            self.bar = Bar(
+                TextColumn("round"), MofNCompleteColumn(), BarColumn(24), TextColumn("{task.description}"),
+                TextColumn("ETA"), TimeRemainingColumn(), console=self.console, transient=True,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task("starting", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def __call__(self, built: Built, round_: int, log: Log, phase: str) -> None:
+        """Show where the run is."""
+        if self.quiet:
+            return
+        total = rounds(built)
+        text = phase if phase != "rounds" else describe(built, log)
+        if self.bar:
+            self.bar.update(self.task, completed=round_, total=total, description=text)
+        elif phase != "rounds":
+            print(f"{text} ...", file=sys.stderr, flush=True)
+        elif round_:
+            wall = time.perf_counter() - self.began
+            left = wall / round_ * (total - round_)
+            print(f"round {round_}/{total}  {text}  wall {wall:.0f} s  ETA {left:.0f} s", file=sys.stderr, flush=True)
+
+
+def rounds(built: Built) -> int:
+    """Of the root, over all stages."""
+    root = built.hierarchy.tier(built.hierarchy.root)
+    return sum(stage.plan[root].rounds for stage in built.stages if root in stage.plan)
+
+
+def describe(built: Built, log: Log) -> str:
+    """Simulated seconds, the last figure of the first task, joules so far."""
+    now = max(log.spans[-1].end_s, log.metrics[-1].time_s if log.metrics else 0.0) if log.spans else 0.0
+    idle = sum(p.idle_watts for n in built.hierarchy.nodes() if (p := built.hierarchy.profile(n)))
+    parts = [f"sim {now:.3g} s"]
+    if log.metrics:
+        first = log.metrics[0].task
+        last = [m for m in log.metrics[-200:] if m.task == first]
+        top = [m for m in last if m.tier == built.hierarchy.tier(built.hierarchy.root)] or last
+        if top:
+            parts.append(f"{first} {top[-1].name} {top[-1].value:.3f}")
+    return "  ".join([*parts, f"{idle * now + log.joules():.4g} J"])

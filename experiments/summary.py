@@ -1,0 +1,56 @@
+"""What a run prints at its end: how good, after how long, at what cost, and what to try next."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from experiments.run import Result
+    from simulator.records import Log
+
+Cell = tuple[str, str, str]  # model, tier, moment
+
+
+def final_figures(log: Log) -> dict[Cell, dict[str, float]]:
+    """The last figure of each model, tier and moment by "task name": the mean over the nodes of that tier."""
+    last: dict[tuple[Cell, str], int] = {}
+    for m in log.metrics:
+        key = ((m.model, m.tier, m.moment), f"{m.task} {m.name}")
+        last[key] = max(last.get(key, 0), m.round)
+    values: dict[Cell, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for m in log.metrics:
+        cell, figure = (m.model, m.tier, m.moment), f"{m.task} {m.name}"
+        if m.round == last[cell, figure]:
+            values[cell][figure].append(m.value)
+    return {cell: {f: math.fsum(v) / len(v) for f, v in figures.items()} for cell, figures in values.items()}
+
+
+def show(result: Result, scenario: str) -> None:
+    """Print the result table, the costs, the run folder and three commands."""
+    console = Console(highlight=False)
+    figures = final_figures(result.log)
+    names = list(dict.fromkeys(name for row in figures.values() for name in row))
+    if names:
+        table = Table("model", "tier", "moment", *names, title=result.scenario.title, title_justify="left", box=None)
+        for (model, tier, moment), row in figures.items():
+            cells = [f"{row[name]:.3f}" if name in row else "-" for name in names]
+            table.add_row(model, tier, moment.replace("_", " "), *cells)
+        console.print(table)
+    for note in result.notes:
+        console.print(note, soft_wrap=True)
+    sent = sum(span.nbytes for span in result.log.spans if span.kind == "transmit")
+    m = result.manifest
+    console.print(
+        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J, {sent / 1e6:.4g} MB sent, "
+        f"{m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
+        soft_wrap=True,
+    )
+    console.print(f"run folder: {result.folder}", soft_wrap=True)
+    console.print("try next:")
+    for command in (f"edufog run {scenario} --seed {m['seed'] + 1}", f"edufog check {scenario}", "edufog list devices"):
+        console.print(f"  {command}", soft_wrap=True)
