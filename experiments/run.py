@@ -33,13 +33,18 @@ PACKAGES = ("edufog", "simpy", "networkx", "torch", "numpy", "scikit-learn")
 class Result:
     """What a run left: its log, a row per node, and what the run was."""
 
-    scenario: Scenario
+    built: Built
     log: Log
     node_rows: list[dict[str, Any]]
     footprint: list[dict[str, Any]]
     manifest: dict[str, Any]
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What was run, as resolved."""
+        return self.built.scenario
 
     @property
     def spans(self) -> pd.DataFrame:
@@ -115,7 +120,7 @@ def _run(built: Built, store: Store | None, manifest: dict[str, Any], watch: Wat
         notes = add_baselines(built, log)
     rows = node_rows(built.hierarchy, log)
     manifest = manifest | _figures(built, log, rows, began)
-    result = Result(scenario, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
+    result = Result(built, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
     if store:
         store.tables(log, rows, result.footprint)
         store.manifest(manifest)

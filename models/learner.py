@@ -13,7 +13,7 @@ from models import stacked
 from models.data.samples import Samples, Study
 from models.evaluation import Score, evaluate
 from models.model import Model, initial, module
-from models.states import Direction, Promise, Rule, State, Vote, by_votes, depth, merge
+from models.states import Direction, Promise, Rule, State, Vote, Wave, by_votes, depth, merge
 from models.training import Job, Recipe
 
 DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
@@ -65,6 +65,8 @@ class Learner:
         self._recipe: Recipe | None = None
         self._stages: set[str] = set()
         self._pending: list[tuple[Job, Promise]] = []
+        self._wave = Wave()
+        self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int]] = {}  # what goes where
 
     def start(self, node: str) -> State:
         """What *node* knows before any training: the same for all."""
@@ -100,7 +102,7 @@ class Learner:
         if depth(state.tensors) >= DEEPEST:
             self.settle()
         samples = self.samples(node)
-        promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._settled)
+        promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._wave, self._settled)
         self._pending.append((Job(node, state.tensors, samples, self.seed, step), promise))
         trained = {module(key) for key in state.tensors} & self.recipe.trainable
         votes = {name: state.samples.get(name, 0) + len(samples) for name in trained}
@@ -117,6 +119,7 @@ class Learner:
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
             self.updates += len(now)
+        self._wave.over, self._wave = True, Wave()
         self.seconds += time.perf_counter() - began
 
     def _settled(self) -> Mapping[str, Tensor]:
@@ -125,9 +128,12 @@ class Learner:
 
     def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packed:
         """What of *modules* both *node* and *to* hold; bytes from the tensors themselves."""
-        held, some = self.holds[to], set(modules)
-        keys = [key for key in state.tensors if key in held and module(key) in some]
-        nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
+        route = (node, to, tuple(modules))
+        if route not in self._parcels:
+            keys = dict.fromkeys(k for k in state.tensors if k in self.holds[to] and module(k) in route[2])
+            nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
+            self._parcels[route] = keys, nbytes
+        keys, nbytes = self._parcels[route]
         return Packed(state.only(keys), nbytes, state.reported({module(key) for key in keys}))
 
     def merge(

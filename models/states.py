@@ -14,19 +14,31 @@ from models.model import Tensors, module
 Direction = Literal["up", "down", "sideways"]
 
 
+@dataclass(slots=True)
+class Wave:
+    """Trainings that wait to be run together; *over* once they have been."""
+
+    over: bool = False
+
+
 class Promise(Mapping[str, Tensor]):
     """Tensors whose names are known now and whose values are computed when one is needed.
 
-    *depth* counts the trainings that stand one behind another before the values are known; 0 when they are.
+    *depth* counts the trainings of its wave that stand one behind another before the values can be computed.
     """
 
-    def __init__(self, keys: Collection[str], depth: int, settle: Callable[[], Tensors]) -> None:
-        self._keys, self.depth, self._settle = dict.fromkeys(keys), depth, settle
+    def __init__(self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors]) -> None:
+        self._keys, self._depth, self.wave, self._settle = dict.fromkeys(keys), depth, wave, settle
         self._values: Tensors | None = None
+
+    @property
+    def depth(self) -> int:
+        """0 once its wave is over: the values are known, or at hand."""
+        return 0 if self.wave.over else self._depth
 
     def fill(self, values: Tensors) -> None:
         """The values are known."""
-        self._values, self.depth, self._settle = values, 0, dict
+        self._values, self._depth, self._settle = values, 0, dict
 
     def __getitem__(self, key: str) -> Tensor:
         if self._values is None:
@@ -53,8 +65,10 @@ def depth(tensors: Tensors) -> int:
 
 def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[], Tensors]) -> Tensors:
     """What *compute* makes of *needs*: now if they are known, else a promise."""
-    deepest = max((depth(t) for t in needs), default=0)
-    return Promise(keys, deepest, compute) if deepest else compute()
+    waiting = [t for t in needs if isinstance(t, Promise) and t.depth]
+    if not waiting:
+        return compute()
+    return Promise(keys, max(t.depth for t in waiting), waiting[0].wave, compute)
 
 
 @dataclass(frozen=True)

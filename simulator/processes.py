@@ -70,6 +70,7 @@ class Federation(Generic[S]):
 
     def close_round(self) -> None:
         """Score what is waiting, and say that a round is over."""
+        self._scoring = [process for process in self._scoring if process.is_alive]
         self._score()
         self.on_round(self.round, self.log)
 
@@ -250,7 +251,7 @@ class Federation(Generic[S]):
         if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round):
             self._sittings.append(Sitting(self.env.now, at, node, moment, self.states[node]))
             work = self.compute(node, "evaluate", (), at, weight=BACKGROUND)
-            self._scoring = [p for p in self._scoring if p.is_alive] + [self.env.process(work)]
+            self._scoring.append(self.env.process(work))
 
     def _score(self) -> None:
         """Score together what is waiting, every node once at a time."""

@@ -7,6 +7,7 @@ More than two tiers take the width of two columns of a paper.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -44,33 +45,43 @@ def accuracy(files: RunFiles, name: str) -> Figure | None:
     tiers = [tier for tier in files.tiers if tier in set(table.tier)]
     tasks = list(table.groupby(["task", "name"], sort=False).groups)
     legends, whole = _legends(table, baselines), style.WIDTH if len(tiers) < 3 else WIDE
-    beside = max(3.0, style.widest(baselines.label) + 4.0)
-    width = (whole - LEFT) / len(tiers) - beside
-    above = style.LINE * len(legends) + 5.5
+    above, beside = style.LINE * len(legends) + 5.5, max(3.0, style.widest(baselines.label) + 4.0)
     figure = style.sheet(above + len(tasks) * (PANEL + GAP) + 6, whole)
     for place, legend in enumerate(legends):
         legend.draw(figure, 0.5 + place * style.LINE)
-    for row, (task, figure_name) in enumerate(tasks):
-        here = table[(table.task == task) & (table.name == figure_name)]
-        own = baselines[(baselines.task == task) & (baselines.name == figure_name) & baselines.tier.isin(tiers)]
-        limits = _limits([*here.value, *own.value])
-        for place, tier in enumerate(tiers):
-            top = above + row * (PANEL + GAP)
-            ax = style.place(figure, LEFT + place * (width + beside), top, width, PANEL)
-            ax.set_xlim(0, float(table.x.max()) * 1.03)
-            ax.set_ylim(limits)
-            style.few_ticks(ax)
-            _draw_lines(ax, here[here.tier == tier])
-            _draw_baselines(ax, own[own.tier == tier])
-            ax.tick_params(labelbottom=row == len(tasks) - 1, labelleft=place == 0)
-            if row == 0:
-                ax.set_title(tier + _mean(table.nodes[table.tier == tier]), loc="left", pad=3)
-        shown = "MSE" if figure_name == "mse" else figure_name.replace("_", " ")
-        figure.axes[-len(tiers)].set_ylabel(f"{task}\n{shown}")
-        figure.axes[-len(tiers)].yaxis.set_label_coords(-7.0 / width, 0.5)
+    width = (whole - LEFT) / len(tiers) - beside
+    for row, task in enumerate(tasks):
+        top = above + row * (PANEL + GAP)
+        axes = [style.place(figure, LEFT + k * (width + beside), top, width, PANEL) for k in range(len(tiers))]
+        _draw_row(axes, tiers, table, baselines, task)
+        axes[0].tick_params(labelleft=True)
+        axes[0].yaxis.set_label_coords(-7.0 / width, 0.5)
+    for ax, tier in zip(figure.axes, tiers, strict=False):
+        ax.set_title(tier + _mean(table.nodes[table.tier == tier]), loc="left", pad=3)
+    for ax in figure.axes[-len(tiers) :]:
+        ax.tick_params(labelbottom=True)
     middle = (LEFT + (whole - beside - LEFT) / 2) / whole
     figure.text(middle, 0.6 / (figure.get_figheight() * style.INCH), f"{what} ({unit})", ha="center", va="bottom")
     return figure
+
+
+def _draw_row(
+    axes: Sequence[Axes], tiers: Sequence[str], table: pd.DataFrame, baselines: pd.DataFrame, task: tuple[str, str]
+) -> None:
+    """One figure of one *task* in every tier, on the same scale."""
+    here = table[(table.task == task[0]) & (table.name == task[1])]
+    own = baselines[(baselines.task == task[0]) & (baselines.name == task[1]) & baselines.tier.isin(tiers)]
+    values = [*here.value, *own.value]
+    space = (max(values) - min(values)) * 0.06 or 0.05
+    for ax, tier in zip(axes, tiers, strict=True):
+        ax.set_xlim(0, float(table.x.max()) * 1.03)
+        ax.set_ylim(min(values) - space, max(values) + space)
+        style.few_ticks(ax)
+        ax.tick_params(labelbottom=False, labelleft=False)
+        _draw_lines(ax, here[here.tier == tier])
+        _draw_baselines(ax, own[own.tier == tier])
+    name = "MSE" if task[1] == "mse" else task[1].replace("_", " ")
+    axes[0].set_ylabel(f"{task[0]}\n{name}")
 
 
 def spread(values: list[float], gap: float, within: tuple[float, float]) -> list[float]:
@@ -104,11 +115,6 @@ def _legends(table: pd.DataFrame, baselines: pd.DataFrame) -> list[style.Legend]
         label = "baselines" + (f" (on pooled data: {', '.join(pooled)})" if pooled else "")
         legends.append(style.Legend([line], [label], handle=6))
     return legends
-
-
-def _limits(values: list[float]) -> tuple[float, float]:
-    space = (max(values) - min(values)) * 0.06 or 0.05
-    return min(values) - space, max(values) + space
 
 
 def _mean(nodes: pd.Series) -> str:

@@ -24,12 +24,12 @@ def headline(metrics: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(files: RunFiles) -> pd.DataFrame:
-    """The mean over nodes of every federated figure: a row per tier, moment, task, name and round."""
+    """The mean over nodes of every federated figure: a row per tier, moment, task, name and turn, in order of time."""
     rows = headline(files.metrics[files.metrics.model == FEDERATED])
     keys = [*LINE, "round", "turn"]
     means = {"time_s": ("time_s", "mean"), "nodes": ("node", "nunique"), "value": ("value", "mean")}
     rows = rows.groupby(keys, sort=False).agg(**means).reset_index()
-    rows = rows.sort_values("time_s", kind="stable", ignore_index=True)
+    rows = _in_order(files, rows)
     return rows.assign(joules=joules_until(files, rows.time_s), nbytes=bytes_until(files, rows.time_s))
 
 
@@ -57,7 +57,16 @@ def references(files: RunFiles) -> pd.DataFrame:
     """The mean over nodes of every baseline: a row per model, tier, task and name."""
     rows = headline(files.metrics[files.metrics.model != FEDERATED])
     rows = rows.groupby(LINE, sort=False).agg(nodes=("node", "nunique"), value=("value", "mean"))
-    return rows.reset_index()
+    return _in_order(files, rows.reset_index())
+
+
+def _in_order(files: RunFiles, rows: pd.DataFrame) -> pd.DataFrame:
+    """Tiers from the root down, everything else as it first occurs in the metrics; then by time."""
+    names = dict.fromkeys([*files.tiers, *(name for column in LINE for name in files.metrics[column].unique())])
+    rank = {name: place for place, name in enumerate(names)}
+    by = [*LINE, *(column for column in ("time_s",) if column in rows)]
+    key = {column: rows[column].map(rank) for column in LINE}
+    return rows.loc[rows.assign(**key).sort_values(by, kind="stable").index].reset_index(drop=True)
 
 
 def final(files: RunFiles) -> pd.DataFrame:

@@ -43,9 +43,9 @@ class Look(NamedTuple):
     colour: str
     hatch: str = ""
 
-    def patch(self, label: str = "") -> Patch:
+    def patch(self) -> Patch:
         """As it stands in a legend."""
-        return Patch(facecolor=self.colour, hatch=self.hatch, edgecolor=BLACK, linewidth=0.4, label=label)
+        return Patch(facecolor=self.colour, hatch=self.hatch, edgecolor=BLACK, linewidth=0.4)
 
 
 LOOKS = (
@@ -149,7 +149,8 @@ def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str,
         )
         left += values
     for y, total in zip(places, left, strict=True):
-        ax.annotate(f"{total:#.3g}".rstrip(".") if total else "0", (total, y), (2, 0), textcoords="offset points", va="center")
+        text = f"{total:#.3g}".rstrip(".") if total else "0"
+        ax.annotate(text, (total, y), (2, 0), textcoords="offset points", va="center")
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlim(0, (peak * factor or 1.0) * 1.28)
     ax.set_yticks(places, [str(name) for name in table.index])

@@ -117,7 +117,8 @@ def _draw_path(ax: Axes, path: list[Step], rows: Mapping[str, int], start: float
     for step in path:
         points.append(((step.start_s - start) * factor, rows.get(step.sender, len(rows))))
         points.append(((step.end_s - start) * factor, rows.get(step.node, len(rows))))
-    ax.plot(*zip(*points, strict=True), color=style.RED, linewidth=1.2, solid_joinstyle="round", clip_on=True)
+    for colour, width in (("white", 2.4), (style.RED, 1.2)):
+        ax.plot(*zip(*points, strict=True), color=colour, linewidth=width, solid_joinstyle="round")
 
 
 def _short(node: str) -> str:

@@ -22,7 +22,7 @@ from experiments.figures.files import RunFiles
 ROOT, MARKERS = "*", "osD^vPX"  # by tier, from the leaves up
 SIZES = {"*": 1.6, "D": 0.85, "s": 0.9, "X": 1.1, "P": 1.1}  # so that they look alike
 FILLS = ((style.BLUE, True), (style.ORANGE, True), (style.GREEN, False), (style.BLACK, True), (style.PURPLE, True),
-         (style.RED, True), (style.SKY, True), (style.YELLOW, True))  # fmt: skip
+         (style.SKY, True), (style.YELLOW, True), (style.GREY, True))  # fmt: skip
 RADIUS, SMALLEST, LARGEST = 36.0, 1.1, 3.0  # mm
 GAP = 0.7  # between leaves of different parents, in leaves; twice that where the grandparents differ
 NAMED = 12  # nodes below the root at most, to be named
@@ -33,7 +33,7 @@ def topology(files: RunFiles) -> Figure:
     """The map of a run's nodes."""
     places = layout(files)
     leaves = sum(not below for below in files.children.values())
-    radius = min(RADIUS, max(14.0, 0.8 * leaves))
+    radius = min(RADIUS, max(12.0 * len(files.tiers) ** 0.5, 0.8 * leaves))
     looks = _looks(files)
     counts = files.nodes.groupby(["tier", "profile"]).size()
     labels = [f"{tier}: {profile.replace('_', ' ') or 'no cost'} ({counts[tier, profile]})" for tier, profile in looks]
@@ -100,9 +100,10 @@ def _looks(files: RunFiles) -> dict[Entry, Line2D]:
     fills = dict(zip(sorted(entries, key=lambda e: -tiers.index(e[0])), cycle(FILLS), strict=False))
     looks = {}
     for tier, profile in entries:
-        colour, full = fills[tier, profile]
         up = len(tiers) - 1 - tiers.index(tier)
-        marker = MARKERS[up % len(MARKERS)] if tier != tiers[0] else ROOT
+        root = tier == tiers[0]
+        colour, full = (style.RED, True) if root else fills[tier, profile]
+        marker = ROOT if root else MARKERS[up % len(MARKERS)]
         looks[tier, profile] = Line2D(
             [], [], linestyle="", marker=marker, color=colour, markerfacecolor=colour if full else "white",
             markersize=5 * SIZES.get(marker, 1.0), markeredgewidth=0.8,
@@ -113,8 +114,9 @@ def _looks(files: RunFiles) -> dict[Entry, Line2D]:
 def _draw_links(ax: Axes, files: RunFiles, places: pd.DataFrame) -> None:
     below = [node for node, parent in files.parents.items() if parent]
     above = [files.parents[node] for node in below]
+    width = min(0.4, 80 / len(below)) if below else 0.4
     ends = np.stack([places.loc[above, ["x", "y"]].to_numpy(), places.loc[below, ["x", "y"]].to_numpy()], axis=1)
-    ax.add_collection(LineCollection(list(ends), colors=style.GREY, linewidths=0.4, zorder=1), autolim=False)
+    ax.add_collection(LineCollection(list(ends), colors=style.GREY, linewidths=width, zorder=1), autolim=False)
 
 
 def _draw_nodes(ax: Axes, files: RunFiles, places: pd.DataFrame, looks: dict[Entry, Line2D]) -> None:

@@ -15,7 +15,7 @@ from models.data.streams import stream
 CAMPUS_SHARE, CLASSROOM_SHARE, STUDENT_SHARE = 0.20, 0.115, 0.08
 """Parts of the variance of ``outcome``; the first two as in Project STAR's kindergarten mathematics."""
 
-LENIENCY = 0.39
+LENIENCY = 0.35
 """Standard deviation, in levels of engagement, of how kindly a teacher rates."""
 
 FLAG_RATES = (0.45, 0.15, 0.10, 0.20)

@@ -36,6 +36,17 @@ def room(*devices, link, edge=None):
     return tree
 
 
+def house(*links, tablets=1):
+    """The cloud, perhaps a campus, a room and tablets, all of the same device; *links* from above."""
+    tree, above = Hierarchy("cloud", "cloud", device()), "cloud"
+    for tier, link in zip(["campus", "room"][1 - len(links) :], links[:-1], strict=True):
+        tree.add(tier, above, tier, device(), link)
+        above = tier
+    for number in range(tablets):
+        tree.add(f"tablet{number}", above, "device", device(), links[-1])
+    return tree
+
+
 def computed(tree, node, activity, modules, times, flops, *, at=(1, ""), status="done"):
     """The span of a computation that did *flops* in *times*, charged the watts above idle for the time they take."""
     profile = tree.profile(node)
@@ -48,15 +59,12 @@ def moved(tree, sender, receiver, modules, times, nbytes, *, at=(1, ""), bits=No
     """The spans of both ends of one hop, charged the watts above idle for the time that the bits take alone."""
     link, up = tree.link(sender, receiver), tree.parent(sender) == receiver
     seconds = (8 * nbytes if bits is None else bits) / (link.up_bits_per_s if up else link.down_bits_per_s)
-    joules = {"transmit": link.transmit_watts - link.idle_watts, "receive": link.receive_watts - link.idle_watts}
+    watts = {"transmit": link.transmit_watts - link.idle_watts, "receive": link.receive_watts - link.idle_watts}
+    ends = [(sender, receiver), (receiver, sender)]
+    rest = (nbytes, 0.0, status, "up" if up else "down")
     return [
-        Span(
-            kind, node, tree.tier(node), peer, *at, modules, *times, watts * seconds, nbytes, 0.0, status,
-            "up" if up else "down",
-        )
-        for (kind, watts), (node, peer) in zip(
-            joules.items(), [(sender, receiver), (receiver, sender)], strict=True
-        )
+        Span(kind, node, tree.tier(node), peer, *at, modules, *times, power * seconds, *rest)
+        for (kind, power), (node, peer) in zip(watts.items(), ends, strict=True)
     ]
 
 

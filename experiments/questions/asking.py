@@ -1,0 +1,53 @@
+"""What all question scripts share: their options, and how an answer is printed and kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+
+
+def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
+    """Run a question script: ``[--quick] [--json] [--out DIR]``; a user's mistake is one message and exit status 2."""
+    from experiments.schema.mistakes import ScenarioError
+
+    parser = argparse.ArgumentParser(description=question)
+    parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json there")
+    options = parser.parse_args()
+    try:
+        rows = list(answer(options.quick))
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    text = json.dumps(rows, indent=1)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "answer.json").write_text(text + "\n", encoding="utf-8")
+    if options.json:
+        print(text)
+    else:
+        show(question, rows)
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """The rows as a table."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*names, title=title, title_justify="left", box=None)
+    for row in rows:
+        table.add_row(*(_cell(row.get(name, "")) for name in names))
+    console = Console(width=max(120, Console().width))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,123 @@
+"""What does the hierarchy buy on real schools?
+
+Project STAR, grades K and 1, every class a client. A linear model is federated over a star, and over the tree of classes,
+schools and cloud with additive offsets owned by the school and the class. Beside it: ridge regression on pooled data,
+per school, per class, and pooled with school and class effects. Test mean squared error over all held-out pupils (z
+scores within grade, mean of read and math), each model at the class's node after the last broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+
+from experiments.build import Built
+from experiments.compare import paired
+from experiments.pooled import Pooled, Table
+from experiments.questions.asking import Row, ask
+from experiments.run import Result, run
+from experiments.scenario import Scenario
+
+SCENARIO = Path(__file__).parents[1] / "scenarios" / "star_schools.yaml"
+ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+AT = {"tier": "classroom", "moment": "after_broadcast"}
+POOLED_AT = {"tier": "all classes", "moment": "fitted once"}
+
+
+def answer(quick: bool) -> Sequence[Row]:
+    """One row per model: its error over the seeds, the paired difference to the star, what it cost."""
+    seeds, keys = ((1, 2), {"plan.cloud.rounds": "3", "data.grades": "[K]"}) if quick else ((1, 2, 3, 4), {})
+    rows: dict[str, list[Row]] = {}
+    for seed in seeds:
+        for name, row in _one_seed(seed, keys):
+            rows.setdefault(name, []).append(row)
+    star = [float(row["mse"]) for row in rows["FedAvg on a star"]]
+    return [_summary(name, some, star) for name, some in rows.items()]
+
+
+def _summary(name: str, rows: Sequence[Row], star: Sequence[float]) -> Row:
+    errors = [float(row["mse"]) for row in rows]
+    against = "" if name == "FedAvg on a star" else str(paired(errors, star))
+    costs = {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key.endswith((" s", " J", " MB"))}
+    place = {key: rows[0][key] for key in ("tier", "moment")}
+    return {"model": name, **place, "test MSE": float(np.mean(errors)), "minus star [95 %]": against, **costs}
+
+
+def _one_seed(seed: int, keys: dict[str, str]) -> Iterable[tuple[str, Row]]:
+    base = {**keys, "baselines": "[]", "plots": "false"}
+    star = {"topology": "{kind: star, link: school_broadband, device: raspberry_pi5}", "model.offsets": "[]"}
+    star |= {"plan": f"{{cloud: {{modules: ['head.*'], rounds: {keys.get('plan.cloud.rounds', 15)}}}}}"}
+    star |= {"stages": "[{name: federate, at: device, trainable: ['head.*']}]", "evaluate.tiers": "[device]"}
+    campus = {"model.offsets": "[campus]"}
+    for name, changes in (
+        ("FedAvg on a star", {k: v for k, v in base.items() if k != "plan.cloud.rounds"} | star),
+        ("tree, offsets of campus", base | campus),
+        ("tree, offsets of campus and class", base),
+    ):
+        result = run(Scenario.load(SCENARIO, changes, seed))
+        yield name, {**AT, "mse": federated_error(result), **_costs(result)}
+    yield from _classical(result.built, seed)
+
+
+def federated_error(result: Result) -> float:
+    """Over all held-out pupils and both tasks, after the last broadcast."""
+    study = result.built.study
+    assert study is not None
+    table = result.metrics
+    table = table[(table["round"] == table["round"].max()) & (table["moment"] == "after_broadcast")]
+    pupils = table["node"].map({node: len(client.test) for node, client in study.clients.items()})
+    return float(np.average(table["value"], weights=pupils))
+
+
+def _costs(result: Result) -> Row:
+    spans = result.spans
+    to_cloud = spans[(spans["tier"] == "cloud") & (spans["kind"] == "receive")]["nbytes"].sum()
+    return {"clock s": result.manifest["sim_seconds"], "energy J": result.manifest["joules"], "to cloud MB": to_cloud / 1e6}
+
+
+def _classical(built: Built, seed: int) -> Iterable[tuple[str, Row]]:
+    study, tree = built.study, built.hierarchy
+    assert study is not None
+    errors: dict[str, list[float]] = {}
+    for task in study.tasks.values():
+        train = Table.of(task.name, {n: c.train for n, c in study.clients.items()}, study)
+        test = Table.of(task.name, {n: c.test for n, c in study.clients.items()}, study)
+        mixed = Pooled.fitted("pooled_mixed", task, train, tree, seed)
+        guesses = {
+            "ridge, pooled": grouped_ridge(train, test, lambda owner: "", seed),
+            "ridge per school": grouped_ridge(train, test, lambda owner: str(tree.parent(owner)), seed),
+            "ridge per class": grouped_ridge(train, test, lambda owner: owner, seed),
+            "ridge, pooled, school and class effects": mixed.predict(test),
+        }
+        for name, guess in guesses.items():
+            errors.setdefault(name, []).append(float(np.mean((guess - test.target) ** 2)))
+    for name, values in errors.items():
+        yield name, {**POOLED_AT, "mse": float(np.mean(values))}
+
+
+def grouped_ridge(train: Table, test: Table, group: Callable[[str], str], seed: int) -> np.ndarray:
+    """Predictions of one ridge regression per group; one penalty for all, by 3-fold cross-validation within groups."""
+    groups = np.array([group(owner) for owner in train.owners])
+    errors = dict.fromkeys(ALPHAS, 0.0)
+    for name in np.unique(groups):
+        own = groups == name
+        x, y = train.features[own], train.target[own]
+        for fit, held in KFold(3, shuffle=True, random_state=seed).split(x):
+            for alpha in ALPHAS:
+                model = Ridge(alpha).fit(x[fit], y[fit])
+                errors[alpha] += float(((model.predict(x[held]) - y[held]) ** 2).sum())
+    alpha = min(errors, key=lambda a: errors[a])
+    out, wanted = np.zeros(len(test.target)), np.array([group(owner) for owner in test.owners])
+    for name in np.unique(groups):
+        model = Ridge(alpha).fit(train.features[groups == name], train.target[groups == name])
+        if (wanted == name).any():
+            out[wanted == name] = model.predict(test.features[wanted == name])
+    return out
+
+
+if __name__ == "__main__":
+    ask("What does the hierarchy buy on real schools?", answer)
