@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold
+from sklearn.linear_model import Ridge, RidgeCV
 
 from experiments.build import Built
 from experiments.compare import paired
@@ -88,9 +87,9 @@ def _classical(built: Built, seed: int) -> Iterable[tuple[str, Row]]:
         test = Table.of(task.name, {n: c.test for n, c in study.clients.items()}, study)
         mixed = Pooled.fitted("pooled_mixed", task, train, tree, seed)
         guesses = {
-            "ridge, pooled": grouped_ridge(train, test, lambda owner: "", seed),
-            "ridge per school": grouped_ridge(train, test, lambda owner: str(tree.parent(owner)), seed),
-            "ridge per class": grouped_ridge(train, test, lambda owner: owner, seed),
+            "ridge, pooled": grouped_ridge(train, test, lambda owner: ""),
+            "ridge per school": grouped_ridge(train, test, lambda owner: str(tree.parent(owner))),
+            "ridge per class": grouped_ridge(train, test, lambda owner: owner),
             "ridge, pooled, school and class effects": mixed.predict(test),
         }
         for name, guess in guesses.items():
@@ -99,23 +98,18 @@ def _classical(built: Built, seed: int) -> Iterable[tuple[str, Row]]:
         yield name, {**POOLED_AT, "mse": float(np.mean(values))}
 
 
-def grouped_ridge(train: Table, test: Table, group: Callable[[str], str], seed: int) -> np.ndarray:
-    """Predictions of one ridge regression per group; one penalty for all, by 3-fold cross-validation within groups."""
+def grouped_ridge(train: Table, test: Table, group: Callable[[str], str]) -> np.ndarray:
+    """Predictions of one ridge regression per group; one penalty for all, the best in leave-one-out within groups."""
     groups = np.array([group(owner) for owner in train.owners])
-    errors = dict.fromkeys(ALPHAS, 0.0)
+    wanted = np.array([group(owner) for owner in test.owners])
+    errors = np.zeros(len(ALPHAS))
     for name in np.unique(groups):
         own = groups == name
-        x, y = train.features[own], train.target[own]
-        for fit, held in KFold(3, shuffle=True, random_state=seed).split(x):
-            for alpha in ALPHAS:
-                model = Ridge(alpha).fit(x[fit], y[fit])
-                errors[alpha] += float(((model.predict(x[held]) - y[held]) ** 2).sum())
-    alpha = min(errors, key=lambda a: errors[a])
-    out, wanted = np.zeros(len(test.target)), np.array([group(owner) for owner in test.owners])
-    for name in np.unique(groups):
+        errors += RidgeCV(ALPHAS, store_cv_results=True).fit(train.features[own], train.target[own]).cv_results_.sum(0)
+    alpha, out = ALPHAS[int(errors.argmin())], np.zeros(len(test.target))
+    for name in np.unique(wanted):
         model = Ridge(alpha).fit(train.features[groups == name], train.target[groups == name])
-        if (wanted == name).any():
-            out[wanted == name] = model.predict(test.features[wanted == name])
+        out[wanted == name] = model.predict(test.features[wanted == name])
     return out
 
 
