@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from experiments.schema.documents import find_file
 from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
 from experiments.schema.sections import Deadline as DeadlineSpec
 from experiments.schema.sections import First, StageSpec, TierPlanSpec
-from experiments.schema.subjects import FootprintModel, StarData
+from experiments.schema.subjects import FootprintModel
 from simulator.interfaces import Workload
 from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
 from simulator.workloads import CostOnly, Size
@@ -38,32 +38,40 @@ class Built:
 
 
 def build(scenario: Scenario) -> Built:
-    """The objects of a run; raises ValueError where the scenario does not fit its data."""
-    scenario = scenario.resolved()
+    """The objects of a run; raises ScenarioError where the scenario does not fit its data or its tree."""
+    try:
+        return _built(scenario.resolved())
+    except ScenarioError:
+        raise
+    except ValueError as error:
+        raise ScenarioError([Problem("", "", str(error))]) from error
+
+
+def _built(scenario: Scenario) -> Built:
     stages = tuple(_stage(scenario, spec) for spec in scenario.stages)
     evaluation = scenario.evaluate
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     if isinstance(scenario.model, FootprintModel):
         sizes = {name: Size(round(f.bytes), f.flops) for name, f in scenario.model.footprint.items()}
-        return Built(scenario, hierarchy(scenario, None), CostOnly(sizes), stages, evaluate)
+        tree = hierarchy(scenario, None)
+        _fit(scenario, stages, tree, tree.nodes())
+        return Built(scenario, tree, CostOnly(sizes), stages, evaluate)
     from experiments.learning import learner_of, study_of
     from experiments.workload import LearningWorkload
 
     tree, study = study_of(scenario)
-    for stage in stages:
-        stage.check(tree.tiers)
+    _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages)
     return Built(scenario, tree, LearningWorkload(learner), stages, evaluate, learner, study)
 
 
-def hierarchy_only(scenario: Scenario) -> Hierarchy | None:
-    """The tree of a scenario that needs no data to have one; raises ScenarioError where it cannot be made."""
-    if isinstance(scenario.data, StarData):
-        return None
-    try:
-        return hierarchy(scenario, None)
-    except ValueError as error:
-        raise ScenarioError([Problem("", "topology", str(error))]) from error
+def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data: Container[str]) -> None:
+    """Refuse stages at tiers that the tree lacks, or at nodes that have nothing to learn from."""
+    for stage, spec in zip(stages, scenario.stages, strict=True):
+        stage.check(tree.tiers)
+        without = next((node for node in tree.nodes(stage.at) if node not in with_data), None)
+        if without is not None and spec.data == "own":
+            raise ValueError(f"stage {stage.name}: {without} has no data of its own; train at the leaves, or on public")
 
 
 def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
@@ -73,9 +81,7 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
     topology = scenario.topology
     devices, links = device_profiles(scenario.profiles), link_profiles(scenario.profiles)
     if isinstance(topology, TopologyFile):
-        from topologies.files import read_json
-
-        return read_json(find_file(topology.file, Path()))
+        return topology.tree()
     values: dict[str, Any] = {"seed": scenario.seed}
     for name, value in topology:
         if name in ("access", "link", "campus_link", "cloud_link"):
@@ -93,8 +99,11 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
         import pandas as pd
 
         columns: dict[str, Any] = {name: getattr(topology, name) for name in ("student", "classroom", "school")}
-        table = pd.read_csv(find_file(topology.file, Path()), dtype=str)
-        return schools.schools_from_rosters(table, **columns, **values)
+        try:
+            table = pd.read_csv(find_file(topology.file, Path()), dtype=str)
+            return schools.schools_from_rosters(table, **columns, **values)
+        except ValueError as error:  # from pandas with a line, from the rosters with a row; neither names the file
+            raise ValueError(f"{topology.file}: {str(error).strip()}") from error
     if isinstance(topology, Star):
         clients = topology.clients or 0 if rosters is None else _client_names(rosters)
         return schools.star(clients, tier=topology.ranks[0], **values)

@@ -58,12 +58,11 @@ def run(
 @app.command()
 def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) -> None:
     """Say what is wrong in a scenario, all at once, or that nothing is."""
-    from experiments.build import hierarchy_only
+    from experiments.build import build
 
     path, loaded = _load(scenario, settings, seed)
-    tree = hierarchy_only(loaded)
-    size = f", {len(tree.nodes())} nodes" if tree is not None else ""
-    print(f"{path}: fine ({loaded.title}{size})")
+    built = build(loaded)
+    print(f"{path}: fine ({loaded.title}, {len(built.hierarchy)} nodes)")
 
 
 @app.command(name="list")
@@ -102,9 +101,11 @@ def _shadowed() -> str | None:
     home = Path(__file__).resolve().parents[1]
     for name in PACKAGES:
         spec = find_spec(name)
-        found = Path(spec.origin).resolve() if spec and spec.origin else None
-        if found is None or found.parent.parent != home:
-            return f"{found or name} hides EduFog's package {name!r}; rename it, or take its folder off PYTHONPATH"
+        origin = spec.origin if spec else None
+        if origin is None or Path(origin).resolve().parent.parent != home:
+            folder = next(iter(spec.submodule_search_locations or ()), None) if spec else None  # without __init__.py
+            found = origin or folder or name
+            return f"{found} hides EduFog's package {name!r}; rename it, or take its folder off PYTHONPATH"
     return None
 
 

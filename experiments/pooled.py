@@ -19,6 +19,7 @@ from models.evaluation import Score
 from topologies.hierarchy import Hierarchy
 
 FOLDS = 3
+SCALES = (1.0, 3.0)  # of a group indicator, against a feature of variance 1
 POOLED = ("pooled_linear", "pooled_mixed", "pooled_trees")
 Matrix = NDArray[np.float64]
 Grid = Mapping[str, Sequence[Any]]
@@ -88,25 +89,32 @@ class Pooled:
     pick: dict[str, Any]
 
     @classmethod
-    def fitted(cls, name: str, task: Task, train: Table, hierarchy: Hierarchy, seed: int) -> Pooled:
+    def fitted(
+        cls, name: str, task: Task, train: Table, hierarchy: Hierarchy, seed: int, pick: Mapping[str, Any] | None = None
+    ) -> Pooled:
         """The best of a small grid, by cross-validation on the pooled training samples, then fitted to all of them.
+
+        With *pick*, what was found best before is taken, and nothing is tuned.
 
         ``pooled_mixed`` is ridge (classes: logistic regression with the same penalty) on the features and on an
         indicator of each school and each class; how much more freely than a feature these may move is in the grid.
         """
-        folds = KFold(FOLDS, shuffle=True, random_state=seed)
-        best: tuple[float, Pooled] | None = None
         model, grid = _model(name, task, seed)
-        for scale in (1.0, 3.0, 10.0) if name == "pooled_mixed" else (0.0,):
+        scales = SCALES if name == "pooled_mixed" else (0.0,)
+        tried = {**grid, **({"group_scale": list(scales)} if len(scales) > 1 else {})}
+        if pick is not None:
+            own = dict(pick)
+            view = _view(name, train, hierarchy, own.pop("group_scale", 0.0))
+            return cls(model.set_params(**own).fit(view(train), train.target), view, tried, dict(pick))
+        folds = KFold(FOLDS, shuffle=True, random_state=seed)
+        scoring = "accuracy" if task.classes else "neg_mean_squared_error"
+        best: tuple[float, Pooled] | None = None
+        for scale in scales:
             view = _view(name, train, hierarchy, scale)
-            scoring = "accuracy" if task.classes else "neg_mean_squared_error"
-            search = GridSearchCV(model, dict(grid), cv=folds, scoring=scoring)
-            search.fit(view(train), train.target)
-            tried, pick = dict(grid), dict(search.best_params_)
-            if name == "pooled_mixed":
-                tried, pick = {**tried, "group_scale": [1.0, 3.0, 10.0]}, {**pick, "group_scale": scale}
+            search = GridSearchCV(model, dict(grid), cv=folds, scoring=scoring).fit(view(train), train.target)
+            found = {**search.best_params_, **({"group_scale": scale} if len(scales) > 1 else {})}
             if best is None or search.best_score_ > best[0]:
-                best = float(search.best_score_), cls(search.best_estimator_, view, tried, pick)
+                best = float(search.best_score_), cls(search.best_estimator_, view, tried, found)
         assert best is not None
         return best[1]
 
@@ -121,14 +129,15 @@ def _model(name: str, task: Task, seed: int) -> tuple[Any, Grid]:
         return kind(max_iter=60, early_stopping=False, random_state=seed), {"max_leaf_nodes": [4, 12]}
     if task.classes:
         return LogisticRegression(max_iter=500), {"C": [0.01, 0.1, 1.0]}
-    return Ridge(), {"alpha": [1.0, 10.0, 100.0, 1000.0]}
+    return Ridge(solver="cholesky"), {"alpha": [1.0, 10.0, 100.0]}
 
 
 def _view(name: str, train: Table, hierarchy: Hierarchy, scale: float) -> Callable[[Table], Matrix]:
     if name == "pooled_trees":
         return lambda table: table.features
     scaler = make_pipeline(StandardScaler()).fit(np.nan_to_num(train.features))
-    groups = list(dict.fromkeys(group for owner in dict.fromkeys(train.owners) for group in _groups(hierarchy, owner)))
+    memberships = {owner: _groups(hierarchy, owner) for owner in dict.fromkeys(train.owners)}
+    columns = {group: i for i, group in enumerate(dict.fromkeys(g for own in memberships.values() for g in own))}
 
     def view(table: Table) -> Matrix:
         lacking = np.isnan(table.features)
@@ -136,8 +145,10 @@ def _view(name: str, train: Table, hierarchy: Hierarchy, scale: float) -> Callab
         starts = np.flatnonzero(np.any(np.diff(lacking.astype(int), axis=1, prepend=-1), axis=0))
         blocks = [features, lacking[:, starts].astype(float)]
         if name == "pooled_mixed":
-            own = {owner: set(_groups(hierarchy, owner)) for owner in dict.fromkeys(table.owners)}
-            blocks.append(np.array([[scale * (g in own[o]) for g in groups] for o in table.owners]))
+            indicators = np.zeros((len(table.owners), len(columns)))
+            for row, owner in enumerate(table.owners):
+                indicators[row, [columns[group] for group in memberships.get(owner, ())]] = scale
+            blocks.append(indicators)
         return np.concatenate(blocks, axis=1)
 
     return view

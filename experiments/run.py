@@ -70,11 +70,9 @@ def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built
     Raises ScenarioError where the scenario does not fit its data, or the folder cannot take a run.
     """
     began, started = time.perf_counter(), datetime.now(UTC)
+    built = build(scenario)
     try:
-        built = build(scenario)
         store = None if out is None else Store(out)
-    except ScenarioError:
-        raise
     except ValueError as error:
         raise ScenarioError([Problem("", "", str(error))]) from error
     manifest = _manifest(built.scenario, started)

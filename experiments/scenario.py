@@ -77,13 +77,13 @@ class Scenario(Section):
     def resolved(self) -> Scenario:
         """The same scenario with nothing left to defaults: its stages and what is evaluated are spelled out."""
         update: dict[str, Any] = {}
-        ranks = self.topology.ranks or ("device",)
+        tiers = self.topology.tiers
         if not self.stages:
-            update["stages"] = (StageSpec(name="federate", at=ranks[0], trainable=self._federated(ranks[0])),)
+            update["stages"] = (StageSpec(name="federate", at=tiers[0], trainable=self._federated(tiers[0])),)
         if not isinstance(self.model, FootprintModel):
             evaluation = self.evaluate or Evaluation()
-            if not evaluation.tiers and self.topology.ranks:
-                evaluation = evaluation.model_copy(update={"tiers": (ranks[0], ranks[-1])})
+            if not evaluation.tiers:
+                evaluation = evaluation.model_copy(update={"tiers": (tiers[0], tiers[-1])})
             update["evaluate"] = evaluation
         return self.model_copy(update=update)
 

@@ -62,7 +62,7 @@ class LearningWorkload:
     def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packet[State]:
         """What of *modules* both hold."""
         packed = self.learner.pack(node, to, state, modules)
-        return Packet(packed.wire, packed.nbytes, packed.kept)
+        return Packet(packed.wire, packed.nbytes, packed.kept, packed.modules)
 
     def merge(
         self,

@@ -66,7 +66,7 @@ class Federation:
         for stage in self.stages:
             self.learner.enter(stage)
             self.rounds(self.tree, stage)
-            self.broadcast(self.tree, stage)
+            self.broadcast(self.tree, stage, ())
         return self.states
 
     def active(self, node: Node, stage: StageLike) -> Iterator[Node]:
@@ -101,19 +101,23 @@ class Federation:
         return Vote(child.name, packed.wire)
 
     def send_down(self, parent: str, child: str, modules: Sequence[str]) -> None:
-        """The child takes over its parent's copy of *modules*."""
+        """The child takes over its parent's copy of *modules*; a parent that only forwards has none."""
+        if parent not in self.states:
+            return
         packed = self.learner.pack(parent, child, self.states[parent], modules)
         if packed.nbytes:
             vote = [Vote(parent, packed.wire)]
             self.states[child] = self.learner.merge(child, self.states[child], vote, modules, "down")
 
-    def broadcast(self, node: Node, stage: StageLike) -> None:
-        """Send down once what the stage changed."""
-        modules = stage.plan[node.tier].modules if node.tier in stage.plan else stage.trainable
+    def broadcast(self, node: Node, stage: StageLike, came: tuple[str, ...]) -> None:
+        """Send down once what the stage changed: what a node gathers, what it trained, or else what *came* to it."""
+        if node.tier in stage.plan:
+            modules = stage.plan[node.tier].modules
+        else:
+            modules = stage.trainable if node.tier == stage.at else came
         for child in self._informed(node):
-            if node.name in self.states:
-                self.send_down(node.name, child.name, modules)
-            self.broadcast(child, stage)
+            self.send_down(node.name, child.name, modules)
+            self.broadcast(child, stage, modules)
 
     def _informed(self, node: Node) -> Iterator[Node]:
         for child in node.children:

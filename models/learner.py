@@ -32,11 +32,12 @@ class StageLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What travels, its size, and what the sender holds once it is delivered."""
+    """What travels, its size, what the sender holds once it is delivered, and which modules it carries."""
 
     wire: State
     nbytes: int
     kept: State
+    modules: tuple[str, ...]
 
 
 class Learner:
@@ -66,7 +67,8 @@ class Learner:
         self._stages: set[str] = set()
         self._pending: list[tuple[Job, Promise]] = []
         self._wave = Wave()
-        self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int]] = {}  # what goes where
+        # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
+        self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
 
     def start(self, node: str) -> State:
         """What *node* knows before any training: the same for all."""
@@ -130,11 +132,11 @@ class Learner:
         """What of *modules* both *node* and *to* hold; bytes from the tensors themselves."""
         route = (node, to, tuple(modules))
         if route not in self._parcels:
-            keys = dict.fromkeys(k for k in state.tensors if k in self.holds[to] and module(k) in route[2])
+            keys = dict.fromkeys(k for k in state.tensors if module(k) in route[2] and k in self.holds[to])
             nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
-            self._parcels[route] = keys, nbytes
-        keys, nbytes = self._parcels[route]
-        return Packed(state.only(keys), nbytes, state.reported({module(key) for key in keys}))
+            self._parcels[route] = keys, nbytes, tuple(dict.fromkeys(map(module, keys)))
+        keys, nbytes, carried = self._parcels[route]
+        return Packed(state.only(keys), nbytes, state.reported(carried), carried)
 
     def merge(
         self,

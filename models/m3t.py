@@ -63,7 +63,8 @@ class M3T:
             blocks["adapter"] = Adapter(self.width, self.adapter_width, adapted)
         blocks |= {f"head.{t}": Linear(self.width * self.token_count, n) for t, n in outputs.items()}
         blocks |= {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
-        return blocks | {f"decoder.{m}": Linear(self.width, e.features) for m, e in self.encoders.items()}
+        z = self.width * self.token_count
+        return blocks | {f"decoder.{m}": Linear(z, e.tokens * e.features) for m, e in self.encoders.items()}
 
     def held(self, modalities: Iterable[str], tasks: Iterable[str]) -> tuple[str, ...]:
         """The "module/parameter" names of use to a node with these modalities and tasks; decoders are for nobody."""
@@ -92,13 +93,12 @@ class M3T:
         return tuple(m for m in self.shapes if f"encoder.{m}/place" in keys)
 
     def probe_shape(self, name: str) -> tuple[int, ...]:
-        """One sample's parts for an encoder, all tokens for trunk and adapter, one token for a head or a decoder."""
+        """One sample's parts for an encoder, all tokens for trunk and adapter, all side by side for the others."""
         kind, _, rest = name.partition(".")
-        if kind in ("encoder", "decoder"):
-            encoder = self.encoders[rest]
-            return (1, encoder.tokens, encoder.features if kind == "encoder" else self.width)
+        if kind == "encoder":
+            return (1, self.encoders[rest].tokens, self.encoders[rest].features)
         tokens = self.token_count
-        return (1, self.width * tokens) if kind in ("head", "offset") else (1, tokens, self.width)
+        return (1, tokens, self.width) if kind in ("trunk", "adapter") else (1, tokens * self.width)
 
     def probe(self, name: str, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Module *name* alone; the trunk without adapters."""
@@ -156,14 +156,17 @@ class M3T:
             there += [holds.to(first.dtype)] * encoder.tokens
         return out, torch.stack(there, -1)
 
+    def side_by_side(self, tokens: Tensors) -> Tensor:
+        """All tokens of a sample in one row, ``[..., batch, tokens * width]``; zero where a modality is lacking."""
+        some = next(iter(tokens.values()))
+        zeros = {m: some.new_zeros(*some.shape[:-2], e.tokens, self.width) for m, e in self.encoders.items()}
+        return torch.cat([tokens.get(m, zeros[m]) for m in self.encoders], -2).flatten(-2)
+
     def forward(
         self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
     ) -> dict[str, Tensor]:
         """Outputs ``[..., batch, outputs]`` by task."""
-        tokens = self.features(params, self.parts(inputs, stack), stack)
-        some = next(iter(tokens.values()))
-        zeros = {m: some.new_zeros(*some.shape[:-2], e.tokens, self.width) for m, e in self.encoders.items()}
-        z = torch.cat([tokens.get(m, zeros[m]) for m in self.encoders], -2).flatten(-2)
+        z = self.side_by_side(self.features(params, self.parts(inputs, stack), stack))
         return {task: read_out(self.modules, self.offsets, params, task, z, stack) for task in tasks}
 
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from models.blocks import Linear
 from models.data.samples import Samples, Task
 from models.m3t import M3T
 from models.model import Model, Nested, Stack, Tensors
@@ -65,8 +66,9 @@ class Supervised:
 class Masked:
     """Masked reconstruction (after He et al. 2022): hide some tokens of each sample and predict what was in them.
 
-    A hidden token's content becomes zero before it is encoded; its place stays. The loss is the squared error per
-    number of the hidden parts. Targets are never looked at.
+    A hidden token's content becomes zero before it is encoded; its place stays. A decoder per modality reads what the
+    trunk makes of the tokens that are there, as a head would, so that these have to tell of the others. The loss is the
+    squared error per number of the hidden parts. Targets are never looked at.
     """
 
     ratio: float = 0.5
@@ -87,12 +89,15 @@ class Masked:
         """Summed over clients and modalities."""
         assert isinstance(model, M3T)
         parts = model.parts(batch.inputs, stack)
-        seen = {m: part.masked_fill(batch.hidden[m].unsqueeze(-1), 0.0) for m, part in parts.items()}
-        tokens = model.features(params, seen, stack)
-        total = next(iter(parts.values())).new_zeros(())
+        left = {m: part.masked_fill(batch.hidden[m].unsqueeze(-1), 0.0) for m, part in parts.items()}
+        tokens, total = model.features(params, left, stack), next(iter(parts.values())).new_zeros(())
+        hidden = {m: h if stack is None else stack.spread(f"encoder.{m}", h) for m, h in batch.hidden.items()}
+        z = model.side_by_side({m: t.masked_fill(hidden[m].unsqueeze(-1), 0.0) if m in hidden else t for m, t in tokens.items()})
         for m, part in parts.items():
-            z = tokens[m] if stack is None else stack.take(f"encoder.{m}", tokens[m])
-            guess = model.modules[f"decoder.{m}"](params[f"decoder.{m}"], z)  # type: ignore[operator]
+            own = z if stack is None else stack.take(f"encoder.{m}", z)
+            decoder = model.modules[f"decoder.{m}"]
+            assert isinstance(decoder, Linear)
+            guess = decoder(params[f"decoder.{m}"], own).unflatten(-1, part.shape[-2:])
             error = ((guess - part) ** 2).mean(-1) * batch.hidden[m]
             total = total + average(error.sum(-1), batch.weight, f"encoder.{m}", stack)
         return total

@@ -23,11 +23,12 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Packet(Generic[S]):
-    """What travels, its size (known now), and what the sender of a report holds once it is delivered."""
+    """What travels, its size (known now), what the sender of a report holds once it is delivered, and which modules."""
 
     wire: S
     nbytes: int
     kept: S
+    modules: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from simpy import Environment, Event, Interrupt, Process
 
 from simulator.fluid import Flow, Fluid
-from simulator.interfaces import Activity, Arrival, Workload
+from simulator.interfaces import Activity, Arrival, Packet, Workload
 from simulator.network import Network
 from simulator.nodes import BACKGROUND, machines
 from simulator.plan import Evaluate, Stage
@@ -54,6 +54,7 @@ class Federation(Generic[S]):
         self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in taking_part}
         self.steps: Counter[str] = Counter()
         self.round = 0
+        self._informed: dict[str, int] = {}  # the rounds in the root's model that each node received last
         self._sittings: list[Sitting[S]] = []
         self._scoring: list[Process] = []
 
@@ -146,7 +147,7 @@ class Federation(Generic[S]):
             self.examine(child, "before_merge", at)
             yield from self.compute(child, "pack", modules, at)
             packet = self.workload.pack(child, parent, self.states[child], modules)
-            yield from self.send(child, parent, packet.nbytes, modules, "up", at)
+            yield from self.send(child, parent, packet, "up", at)
         except Interrupt:
             return None
         self.states[child] = packet.kept
@@ -162,10 +163,12 @@ class Federation(Generic[S]):
         if packet.nbytes == 0:
             return
         if not preinstalled:
-            yield from self.send(parent, child, packet.nbytes, modules, "down", at)
+            yield from self.send(parent, child, packet, "down", at)
         arrival = [Arrival(parent, packet.wire)]
         self.states[child] = self.workload.merge(child, self.states[child], arrival, modules, "down", 1)
-        if not any(at.turns):  # the first turn of every tier: what came is the root's new model
+        # In the first turn of every tier what comes is the root's model; new, unless it came when a stage ended.
+        if not any(at.turns) and self._informed.get(child) != version:
+            self._informed[child] = version
             self.examine(child, "after_broadcast", At(version))
 
     def broadcast(self, node: str, stage: Stage, came: tuple[str, ...], at: At) -> Steps:
@@ -189,6 +192,7 @@ class Federation(Generic[S]):
     def train(self, node: str, stage: Stage, at: At) -> Steps:
         """Let the work of one local training flow, then apply its effect. Interrupted, nothing is learned."""
         yield from self.compute(node, "train", stage.trainable, at)
+        self._informed.pop(node, None)
         self.states[node] = self.workload.train(node, self.states[node], self.steps[node])
         self.steps[node] += 1
 
@@ -210,9 +214,9 @@ class Federation(Generic[S]):
 
         yield from self._finish(flow, record)
 
-    def send(self, sender: str, receiver: str, nbytes: int, modules: Sequence[str], activity: str, at: At) -> Steps:
+    def send(self, sender: str, receiver: str, packet: Packet[S], activity: str, at: At) -> Steps:
         """Wait out the latency, let the bytes flow over all hops, and charge both ends of each."""
-        if nbytes == 0:
+        if packet.nbytes == 0:
             return
         hops, start = self.network.route(sender, receiver), self.env.now
         flow: Flow | None = None
@@ -223,7 +227,7 @@ class Federation(Generic[S]):
                 joules = (hop.transmit_joules(flow), hop.receive_joules(flow)) if flow else (0.0, 0.0)
                 ends = (("transmit", hop.sender, hop.receiver), ("receive", hop.receiver, hop.sender))
                 for (kind, node, peer), energy in zip(ends, joules, strict=True):
-                    tier, names = self.hierarchy.tier(node), "+".join(modules)
+                    tier, names = self.hierarchy.tier(node), "+".join(packet.modules)
                     drawn = energy if node in self.machines else 0.0
                     row = (node, tier, peer, at.round, at.turn, names, start, self.env.now, drawn, passed, 0.0)
                     self.log.spans.append(Span(kind, *row, status, activity))  # type: ignore[arg-type]
@@ -233,7 +237,7 @@ class Federation(Generic[S]):
         except Interrupt:
             record("interrupted")
             raise
-        flow = self.network.flow(hops, nbytes)
+        flow = self.network.flow(hops, packet.nbytes)
         yield from self._finish(flow, record)
 
     @staticmethod

@@ -47,7 +47,7 @@ class CostOnly:
 
     def pack(self, node: str, to: str, state: None, modules: Sequence[str]) -> Packet[None]:
         """The sum of the modules' sizes."""
-        return Packet(None, sum(self.sizes[m].nbytes for m in modules), None)
+        return Packet(None, sum(self.sizes[m].nbytes for m in modules), None, tuple(modules))
 
     def merge(
         self,

@@ -15,7 +15,7 @@ from typing import Any, get_args
 from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.schema.documents import find_file
 from experiments.schema.mistakes import Keys, nearest
-from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star
+from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
 from experiments.schema.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
 from experiments.schema.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
@@ -83,6 +83,15 @@ def roster_columns(topology: AnyTopology, beside: Path) -> Problems:
             yield ("topology", field), f"{topology.file}:1 has no column {column!r}{nearest(column, header)}"
 
 
+def tree_of_file(topology: AnyTopology) -> Problems:
+    """A tree file that holds no tree: a cycle, an orphan, two roots, a profile that nobody knows."""
+    if isinstance(topology, TopologyFile):
+        try:
+            topology.tree()
+        except ValueError as error:
+            yield ("topology", "file"), str(error)
+
+
 def schools_of_data(topology: AnyTopology, data: Data | None) -> Problems:
     """Data that brings its schools, and topologies that need it to."""
     if isinstance(data, StarData):
@@ -139,7 +148,7 @@ def plan_tiers(topology: AnyTopology, plan: dict[str, TierPlanSpec]) -> Problems
     for tier, spec in plan.items():
         keys: Keys = ("plan", tier)
         yield from unknown_tier(topology, tier, keys)
-        if topology.ranks and tier == topology.ranks[0]:
+        if tier in topology.tiers[:1]:
             yield keys, f"{tier} is the lowest tier and has nobody to gather from"
         children = topology.children.get(tier)
         if isinstance(spec.wait, First) and children is not None and spec.wait.first > children:
@@ -171,6 +180,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     changed_profiles,
     profile_names,
     roster_columns,
+    tree_of_file,
     schools_of_data,
     tasks,
     costs_only,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, Tag, model_validator
 
+from experiments.schema.documents import find_file
 from experiments.schema.sections import Count, File, Section, by
+
+if TYPE_CHECKING:
+    from topologies.hierarchy import Hierarchy
 
 DEFAULT_DEVICE = "chromebook_n100"
 
@@ -33,6 +38,11 @@ class Topology(Section):
     """What every kind has: *ranks*, its tiers from the leaves up (empty: known only when the tree is built)."""
 
     ranks: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """From the lowest up; empty where nobody can tell yet."""
+        return self.ranks
 
     @property
     def children(self) -> Mapping[str, int]:
@@ -169,6 +179,20 @@ class TopologyFile(Topology):
 
     kind: Literal["file"] = "file"
     file: File
+
+    def tree(self) -> Hierarchy:
+        """What the file holds; raises ValueError naming the file and the line, node, edge or key at fault."""
+        from topologies.files import read_json
+
+        return read_json(find_file(self.file, Path()))
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Those of the tree; none if it cannot be read, which is told by a check of its own."""
+        try:
+            return self.tree().tiers[::-1]
+        except ValueError:
+            return ()
 
 
 AnyTopology = Annotated[

@@ -21,10 +21,10 @@ def resolve(patterns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def unknown_tier(topology: AnyTopology, tier: str, keys: Keys) -> Problems:
-    """Whether the topology lacks *tier*; a tree from a file is checked when it is built."""
-    ranks = topology.ranks
-    if ranks and tier not in ranks:
-        yield keys, f"no tier {tier!r} in this topology{nearest(tier, ranks) or '; it has ' + ', '.join(ranks)}"
+    """Whether the topology lacks *tier*."""
+    tiers = topology.tiers
+    if tiers and tier not in tiers:
+        yield keys, f"no tier {tier!r} in this topology{nearest(tier, tiers) or '; it has ' + ', '.join(tiers)}"
 
 
 def pattern_problems(patterns: Sequence[str], model: Model, keys: Keys) -> Problems:
@@ -44,7 +44,7 @@ def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanS
         yield from unmatched
         yield from _frozen_problems(spec.modules, model, (*keys, tier, "modules"), "would be sent unchanged")
         sound += [] if unmatched else [tier]
-    tiers = [tier for tier in topology.ranks if tier in sound]
+    tiers = [tier for tier in topology.tiers if tier in sound]
     for below, tier in pairwise(tiers):
         grown = set(resolve(plan[tier].modules, model.modules)) - set(resolve(plan[below].modules, model.modules))
         if grown:

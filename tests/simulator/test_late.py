@@ -49,9 +49,9 @@ def test_a_deadline_inside_a_computation():
 
 def test_a_deadline_inside_a_transfer_charges_the_bits_and_counts_whole_bytes():
     tree = room(device(), link=wire(16, 64), edge=device())
-    log, states, _ = run(tree, room=gather(Deadline(5.25)))
-    bits = 16 * 2.25  # 4.5 bytes
-    assert log.spans[-2:] == moved(tree, "tablet0", "room", "m", (3, 5.25), 4, bits=bits, **INTERRUPTED)
+    log, states, _ = run(tree, room=gather(Deadline(5.375)))
+    bits = 16 * 2.375  # 4.75 bytes
+    assert log.spans[-2:] == moved(tree, "tablet0", "room", "m", (3, 5.375), 4, bits=bits, **INTERRUPTED)
     assert states["tablet0"] == ("down room", "train 0")
 
 

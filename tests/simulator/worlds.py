@@ -111,7 +111,7 @@ class Diary(CostOnly):
 
     def pack(self, node, to, state, modules):
         both = self._held(to, self._held(node, modules))
-        return Packet((node, *state), sum(self.sizes[m].nbytes for m in both), (*state, "sent"))
+        return Packet((node, *state), sum(self.sizes[m].nbytes for m in both), (*state, "sent"), tuple(both))
 
     def merge(self, node, own, received, modules, direction, count):
         senders = [arrival.sender for arrival in received]

@@ -1,0 +1,10 @@
+import experiments  # noqa: F401 - sets MKL_CBWR before torch's first operation
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_torch_thread():
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

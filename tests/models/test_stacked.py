@@ -1,0 +1,71 @@
+import pytest
+import torch
+from federations import FEDERATED, MODEL, jobs
+
+from models import SGD, AdamW, Masked, Recipe, Supervised, stacked, training
+
+PRETRAINED = ("trunk", *(name for name in MODEL.modules if name.startswith("decoder")))
+
+
+def recipe(objective=Supervised(), optimizer=AdamW(5e-3), trainable=FEDERATED):  # noqa: B008
+    return Recipe(objective, optimizer, epochs=2, batch_size=8, trainable=frozenset(trainable))
+
+
+CASES = [
+    (recipe(), False),
+    (recipe(optimizer=SGD(0.01, momentum=0.9, weight_decay=0.01)), False),
+    (recipe(trainable=MODEL.modules), False),
+    (recipe(Masked(), trainable=PRETRAINED), True),
+]
+
+
+@pytest.mark.parametrize(("how", "decoders"), CASES)
+def test_a_clients_bits_do_not_depend_on_who_is_stacked_beside_it(how, decoders):
+    work = jobs(23, decoders=decoders)
+    alone = stacked.train_all(MODEL, work, how, chunk=1)
+    for chunk in (2, 7, 23):
+        for one, other in zip(alone, stacked.train_all(MODEL, work, how, chunk=chunk), strict=True):
+            assert one.keys() == other.keys()
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    ("how", "decoders"),
+    [
+        (recipe(), False),
+        (recipe(optimizer=SGD(0.01, momentum=0.9, weight_decay=0.01), trainable=MODEL.modules), False),
+        # SGD here: the gradient of a key's bias is 0 in theory, and Adam would turn its rounding into steps
+        (recipe(Masked(0.4), SGD(0.05, momentum=0.9), PRETRAINED), True),
+    ],
+)
+def test_stacked_equals_the_plain_loop_in_float64(how, decoders):
+    work = jobs(11, dtype=torch.float64, decoders=decoders)
+    for one, other in zip(stacked.train_all(MODEL, work, how), training.train_all(MODEL, work, how), strict=True):
+        for key, value in other.items():
+            assert (one[key] - value).abs().max() <= 1e-9 * max(float(value.abs().max()), 1e-3), key
+
+
+def test_what_is_frozen_stays_the_same_object_and_what_is_trained_moves():
+    (job, *_) = work = jobs(3)
+    for after in (stacked.train_all(MODEL, work, recipe())[0], training.train(MODEL, job, recipe())):
+        for key, value in job.tensors.items():
+            assert (after[key] is value) == key.startswith("trunk/")
+            assert torch.equal(after[key], value) == key.startswith("trunk/")
+
+
+def test_training_leaves_its_input_alone():
+    (job,) = jobs(1)
+    before = {key: value.clone() for key, value in job.tensors.items()}
+    stacked.train_all(MODEL, [job], recipe())
+    assert all(torch.equal(before[key], value) for key, value in job.tensors.items())
+
+
+def test_every_epoch_sees_every_sample_once_in_an_order_of_its_own():
+    rows = training.batches(3, "tablet", 4, n=10, batch_size=4, epochs=3)
+    assert [len(r) for r in rows] == [4, 4, 2] * 3
+    epochs = [[int(i) for r in rows[e * 3 : e * 3 + 3] for i in r] for e in range(3)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+    again, other = (training.batches(3, node, 4, 10, 4, 3) for node in ("tablet", "phone"))
+    assert all((a == b).all() for a, b in zip(rows, again, strict=True))
+    assert any((a != b).any() for a, b in zip(rows, other, strict=True))
