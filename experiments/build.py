@@ -133,4 +133,4 @@ def _plan(scenario: Scenario, specs: Mapping[str, TierPlanSpec]) -> Plan:
 
 def _stage(scenario: Scenario, spec: StageSpec) -> Stage:
     plan = _plan(scenario, scenario.plan if spec.plan is None else spec.plan)
-    return Stage(spec.name, plan, spec.at, resolve(spec.trainable, module_names(scenario)))
+    return Stage(spec.name, plan, spec.at, resolve(spec.trainable, module_names(scenario)), spec.preinstalled)

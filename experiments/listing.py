@@ -16,7 +16,7 @@ def scenarios(gallery: Path) -> None:
     table = _table("name", "title")
     for path in sorted(gallery.glob("*.yaml")):
         table.add_row(path.stem, str(read(path).data.get("title", "")))
-    Console().print(table)
+    _print(table)
 
 
 def devices(gallery: Path) -> None:
@@ -28,7 +28,7 @@ def devices(gallery: Path) -> None:
     for p in devices().values():
         watts = (f"{p.flops_per_s * p.utilisation / 1e9:.4g}", f"{p.busy_watts:g}", f"{p.idle_watts:g}")
         table.add_row(p.name, p.kind, *watts, sure[p.name, "flops_per_s"], sure[p.name, "busy_watts"])
-    Console().print(table)
+    _print(table)
 
 
 def links(gallery: Path) -> None:
@@ -39,12 +39,20 @@ def links(gallery: Path) -> None:
     for p in links().values():
         rates = (f"{p.up_bits_per_s / 1e6:g}", f"{p.down_bits_per_s / 1e6:g}", f"{p.latency_seconds * 1e3:g}")
         table.add_row(p.name, p.kind, *rates, "yes" if p.shared else "no")
-    Console().print(table)
+    _print(table)
 
 
 def _table(name: str, *headers: str) -> Table:
     """Narrow, but names are never cut: they are there to be copied."""
     return Table(Column(name, no_wrap=True), *headers, box=None, pad_edge=False, collapse_padding=True)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    table.columns[0].no_wrap = True
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
 
 
 LISTS: dict[str, Callable[[Path], None]] = {"scenarios": scenarios, "devices": devices, "links": links}

@@ -21,7 +21,7 @@ class Progress:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet, self.began = quiet, time.perf_counter()
-        self.console = Console(file=sys.stderr)
+        self.console, self.shown = Console(file=sys.stderr), 0
         self.bar: Bar | None = None
 
     def __enter__(self) -> Progress:
@@ -50,7 +50,8 @@ class Progress:
             self.bar.update(self.task, completed=round_, total=total, description=text)
         elif phase != "rounds":
             print(f"{text} ...", file=sys.stderr, flush=True)
-        elif round_:
+        elif round_ > self.shown:
+            self.shown = round_
             wall = time.perf_counter() - self.began
             left = wall / round_ * (total - round_)
             print(f"round {round_}/{total}  {text}  wall {wall:.0f} s  ETA {left:.0f} s", file=sys.stderr, flush=True)

@@ -33,6 +33,8 @@ def final_figures(log: Log) -> dict[Cell, dict[str, float]]:
 def show(result: Result, scenario: str) -> None:
     """Print the result table, the costs, the run folder and three commands."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
     figures = final_figures(result.log)
     names = list(dict.fromkeys(name for row in figures.values() for name in row))
     if names:

@@ -92,7 +92,8 @@ class Masked:
         left = {m: part.masked_fill(batch.hidden[m].unsqueeze(-1), 0.0) for m, part in parts.items()}
         tokens, total = model.features(params, left, stack), next(iter(parts.values())).new_zeros(())
         hidden = {m: h if stack is None else stack.spread(f"encoder.{m}", h) for m, h in batch.hidden.items()}
-        z = model.side_by_side({m: t.masked_fill(hidden[m].unsqueeze(-1), 0.0) if m in hidden else t for m, t in tokens.items()})
+        there = {m: t.masked_fill(hidden[m].unsqueeze(-1), 0.0) if m in hidden else t for m, t in tokens.items()}
+        z = model.side_by_side(there)
         for m, part in parts.items():
             own = z if stack is None else stack.take(f"encoder.{m}", z)
             decoder = model.modules[f"decoder.{m}"]

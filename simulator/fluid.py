@@ -1,8 +1,8 @@
 """Work that flows through shared resources in simulated time: the one place where time passes.
 
 Bits through links, airtime of a Wi-Fi cell, FLOPs through a processor: each is an amount of work that runs through one
-or more resources at its weighted max-min fair rate. `solve` is that allocation and knows nothing of time; `Fluid` keeps
-it true while flows come, go and change. This is the exact and readable reference for any faster solver.
+or more resources at its weighted max-min fair rate. `sharing.solve` is that allocation and knows nothing of time;
+`Fluid` keeps it true while flows come, go and change. This is the exact and readable reference for any faster solver.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import chain, count, islice
 
 import simpy
 from simpy.events import URGENT, EventPriority
+
+from simulator.sharing import solve
 
 AFTER_ALL = EventPriority(2)  # simpy's own events have 0 or 1: a settling comes once the others of its instant are done
 TOGETHER = 1e-12  # of its amount: a flow as near to its end as this ends with the first of its component
@@ -130,51 +132,6 @@ class Flow(simpy.Event):
     def _wait(self) -> None:
         self._go(0.0)
         self._due = math.inf
-
-
-def solve(flows: Sequence[Flow]) -> dict[Flow, float]:
-    """The weighted max-min fair rate of each flow, by progressive filling.
-
-    One level rises for all; a flow runs at weight times level until its cap or a full resource holds it there. A
-    resource r is full when the sum of uses[r] * rate over its flows is its capacity. (Bertsekas and Gallager, Data
-    Networks, 6.5.2, with weights and coefficients.) Pure: it reads `uses`, `weight`, `rate_cap` and `capacity` only.
-    """
-    crossing: dict[Resource, list[Flow]] = {}
-    for flow in flows:
-        for resource in flow.uses:
-            crossing.setdefault(resource, []).append(flow)
-    rates: dict[Flow, float] = {}
-    order = count()  # breaks ties, so that the limits themselves are never compared
-    limits: list[tuple[float, int, Flow | Resource]] = [
-        *((flow.rate_cap / flow.weight, next(order), flow) for flow in flows if flow.rate_cap < math.inf),
-        *((_full_at(resource, crossing[resource], rates), next(order), resource) for resource in crossing),
-    ]
-    heapify(limits)
-    level = 0.0
-    while len(rates) < len(flows):
-        believed, number, limit = heappop(limits)
-        if isinstance(limit, Flow):
-            rates.setdefault(limit, limit.rate_cap)
-            continue
-        reached = _full_at(limit, crossing[limit], rates)
-        if believed < reached < math.inf:  # flows held elsewhere have left some room since: its time comes later
-            heappush(limits, (reached, number, limit))
-            continue
-        level = max(level, min(believed, reached))  # the level never falls, whatever rounding says
-        for flow in crossing[limit]:
-            rates.setdefault(flow, min(flow.rate_cap, flow.weight * level))
-    return rates
-
-
-def _full_at(resource: Resource, flows: Iterable[Flow], rates: Mapping[Flow, float]) -> float:
-    """The level at which a resource is full, where some of its flows have their rates already."""
-    left, load = resource.capacity, 0.0
-    for flow in flows:
-        if flow in rates:
-            left -= flow.uses[resource] * rates[flow]
-        else:
-            load += flow.uses[resource] * flow.weight
-    return left / load if load else math.inf
 
 
 class _Call(simpy.Event):

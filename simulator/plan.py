@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import get_args
 
 from simpy import Environment, Event, Process
 from simpy.events import Condition
+
+from simulator.records import Moment
 
 Wait = Callable[[Environment, Sequence[Process]], Event]
 
@@ -65,8 +68,8 @@ class TierPlan:
     wait: Wait = barrier
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ValueError(f"rounds: at least 1, got {self.rounds}")
+        if not isinstance(self.rounds, int) or self.rounds < 1:
+            raise ValueError(f"rounds: a whole number >= 1, got {self.rounds}")
 
 
 class Plan(dict[str, TierPlan]):
@@ -130,6 +133,9 @@ class Evaluate:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"evaluate: every must be >= 1, got {self.every}")
+        unknown = [moment for moment in self.moments if moment not in get_args(Moment)]
+        if unknown:
+            raise ValueError(f"evaluate: there is no moment {unknown[0]!r}; there are {', '.join(get_args(Moment))}")
 
     def wants(self, tier: str, moment: str, round_: int) -> bool:
         """Whether a model of *tier* is scored now."""

@@ -1,5 +1,6 @@
-import experiments  # noqa: F401 - sets MKL_CBWR before torch's first operation
 import pytest
+
+import experiments  # noqa: F401 - sets MKL_CBWR before torch's first operation
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -122,7 +122,8 @@ def schools_from_rosters(
 
     Names are `school`, `school/class` and `school/class/student`, in the order of the table; rows that repeat are one.
     Without a *device* the class's edge node is the leaf and the students' column is not read. Raises ValueError, naming
-    the row (the first is 1), where a value is missing, a class is in two schools or a student in two classes.
+    the row (the first is 1), where a value is missing or a student is in two classes. Two schools may each have a class
+    of one name.
     """
     columns = [school, classroom] if device is None else [school, classroom, student]
     places = _places(table, columns)
@@ -130,8 +131,8 @@ def schools_from_rosters(
     dealt = None if device is None else _deal(device, len(places[-1]), seed)
     for name in places[0]:
         tree.add(name, "cloud", "campus", campus, cloud_link, institution=name)
-    for name, above in places[1].items():
-        tree.add(f"{above[0]}/{name}", above[0], "classroom", edge, campus_link, institution=above[0])
+    for room, (home,) in places[1].items():
+        tree.add(room, home, "classroom", edge, campus_link, institution=home)
     if dealt is not None:
         for (name, above), profile in zip(places[2].items(), dealt, strict=True):
             room = "/".join(above)
@@ -140,7 +141,7 @@ def schools_from_rosters(
 
 
 def _places(table: Any, columns: Sequence[str]) -> list[dict[str, tuple[str, ...]]]:
-    """For each column, what it names and where that is: {student: (school, class)}."""
+    """Schools, classes by their path, and students, each with where they are: {student: (school, class)}."""
     values = [_column(table, column) for column in columns]
     if len({len(column) for column in values}) > 1:
         raise ValueError(f"roster: the columns {', '.join(columns)} differ in length")
@@ -148,7 +149,7 @@ def _places(table: Any, columns: Sequence[str]) -> list[dict[str, tuple[str, ...
     for number, row in enumerate(zip(*values, strict=True), start=1):
         names = tuple(_name(value, column, number) for value, column in zip(row, columns, strict=True))
         for level, name in enumerate(names):
-            first = places[level].setdefault(name, names[:level])
+            first = places[level].setdefault("/".join(names[:2]) if level == 1 else name, names[:level])
             if first != names[:level]:
                 here, there = "/".join(names[:level]), "/".join(first)
                 raise ValueError(f"roster, row {number}: {columns[level]} {name!r} is in {here!r}, before in {there!r}")

@@ -1,9 +1,9 @@
 """Does the federation of the main job beat learning alone, and does its pre-trained trunk beat a random one?
 
-The scenario campus.yaml over five seeds. Paired differences over the seeds, with 95 % intervals: federated against every
-student alone from the same pre-trained start with the same steps (local) and against no rounds at all (zero), at the
-devices on held-out samples in their own mix; and the pre-trained trunk against a frozen one of random weights behind
-encoders that were pre-trained in the same way.
+The scenario campus.yaml over five seeds. Paired differences over the seeds, with 95 % intervals: federated against
+every student alone from the same pre-trained start with the same steps (local) and against no rounds at all (zero), at
+the devices on held-out samples in their own mix; and the pre-trained trunk against a frozen one of random weights
+behind encoders that were pre-trained in the same way.
 """
 
 from __future__ import annotations
@@ -32,12 +32,13 @@ def answer(quick: bool) -> Sequence[Row]:
     seeds, keys = ((1, 2), SMALL) if quick else ((1, 2, 3, 4, 5), {})
     keys = {**keys, "plots": "false", "evaluate.every": keys.get("plan.cloud.rounds", "20")}
     pretrained = [_figures(keys | {"baselines": "[zero, local]"}, seed) for seed in seeds]
-    random = [_figures(keys | {"baselines": "[]", "stages.0.trainable": "['encoder.*', 'decoder.*']"}, s) for s in seeds]
-    rows = [_level(pretrained, cell) for cell in (*FEDERATED, *(("zero", t, "baseline") for t in ("cloud", "device")))]
-    rows += [_level(pretrained, ("local", "device", "baseline"))]
-    rows += [_level(random, cell) | {"model": "federated, random trunk"} for cell in FEDERATED]
-    for name in ("local", "zero"):
-        rows.append(_difference(f"federated minus {name}", pretrained, DEVICES, pretrained, (name, "device", "baseline")))
+    frozen = {"baselines": "[]", "stages.0.trainable": "['encoder.*', 'decoder.*']"}
+    random = [_figures(keys | frozen, seed) for seed in seeds]
+    zero, local = (("zero", "device", "baseline"), ("local", "device", "baseline"))
+    rows = [_level(pretrained, cell) for cell in (*FEDERATED, zero, local)]
+    rows += [{**_level(random, cell), "model": "federated, random trunk"} for cell in FEDERATED]
+    for name, cell in (("local", local), ("zero", zero)):
+        rows.append(_difference(f"federated minus {name}", pretrained, DEVICES, pretrained, cell))
     for cell in FEDERATED:
         rows.append(_difference("pre-trained minus random trunk", pretrained, cell, random, cell))
     return rows

@@ -77,7 +77,7 @@ def roster_columns(topology: AnyTopology, beside: Path) -> Problems:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         yield ("topology", "file"), f"{topology.file}:1 is no table in UTF-8: {error}"
         return
-    for field in ("student", "classroom", "school", "device_column"):
+    for field in ("student", "classroom", "school"):
         column = getattr(topology, field)
         if column is not None and column not in header:
             yield ("topology", field), f"{topology.file}:1 has no column {column!r}{nearest(column, header)}"

@@ -145,7 +145,7 @@ class Star(Devices):
 
 
 class Rosters(Devices):
-    """Schools from a table of students: the columns of its student, classroom and school, and maybe of the device."""
+    """Schools from a table of students: the columns of its student, classroom and school."""
 
     ranks: ClassVar = ("device", "classroom", "campus", "cloud")
     kind: Literal["rosters"] = "rosters"
@@ -153,7 +153,6 @@ class Rosters(Devices):
     student: str = "student"
     classroom: str = "classroom"
     school: str = "school"
-    device_column: str | None = None  # without it, devices are of `device` or `device_mix`
     access: LinkName = "wifi6_40mhz_2x2"
     campus_link: LinkName = "campus_10g"
     cloud_link: LinkName = "wan_cloud_near"

@@ -152,6 +152,7 @@ class StageSpec(Section):
     optimizer: Optimizer | None = None  # None: learning.optimizer
     data: Literal["own", "public"] = "own"
     plan: dict[str, TierPlanSpec] | None = None  # None: the scenario's; {}: nobody merges
+    preinstalled: bool = False  # what the stage changed is in place everywhere when it ends, at no cost
 
     @model_validator(mode="before")
     @classmethod

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.scenario import Scenario, module_names, resolve
+from experiments.schema.catalogue import device_profiles, link_profiles
 
 DESIGN = """\
 title: Three campuses learn one tutor
@@ -44,7 +44,7 @@ baselines: [pooled_linear, pooled_mixed]
 """
 ROSTERS = """\
 title: Rosters
-topology: {kind: rosters, file: pupils.csv, student: pupil, classroom: class, school: school, device_column: machine}
+topology: {kind: rosters, file: pupils.csv, student: pupil, classroom: class, school: school}
 model: {footprint: {head: {bytes: 1 kB}}}
 plan: {cloud: {modules: [head]}}
 profiles: {devices: {tablet_warm: {based_on: android_tablet_budget, idle_watts: 1.8 W, cores: 4}},

@@ -43,7 +43,9 @@ def jobs(count, *, dtype=torch.float32, decoders=False, seed=0):
         if decoders:
             keys |= {f"decoder.{m}/{p}" for m in modalities for p in ("weight", "bias")}
         own = {
-            key: value if module(key) == "trunk" else value + 0.1 * torch.tensor(rng.normal(size=value.shape), dtype=dtype)
+            key: value + 0.1 * torch.tensor(rng.normal(size=value.shape), dtype=dtype)
+            if module(key) != "trunk"
+            else value
             for key, value in start.items()
             if key in keys
         }

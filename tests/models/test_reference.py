@@ -51,7 +51,8 @@ def test_some_clients_lack_a_modality_and_some_a_task():
 @pytest.fixture(scope="module")
 def simulated():
     """With evaluations on, which force promises at other moments than `federate` does."""
-    evaluate = Evaluate(tiers=("device", "classroom", "cloud"), moments=("before_merge", "after_merge", "after_broadcast"))
+    moments = ("before_merge", "after_merge", "after_broadcast")
+    evaluate = Evaluate(tiers=("device", "classroom", "cloud"), moments=moments)
     log, states = federation(TREE, LearningWorkload(learner(chunk=40)), STAGES, evaluate)
     assert log.metrics
     return states

@@ -6,7 +6,8 @@ import pytest
 import simpy
 
 from simulator import fluid as module
-from simulator.fluid import Fluid, solve
+from simulator.fluid import Fluid
+from simulator.sharing import solve
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import simpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.fluid import Fluid, solve
+from simulator.fluid import Fluid
+from simulator.sharing import solve
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=150)
 RELATIVE = 1e-9

@@ -1,0 +1,58 @@
+"""Who gets how much of what is shared: weighted max-min fairness, with no notion of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simulator.fluid import Flow, Resource
+
+
+def solve(flows: Sequence[Flow]) -> dict[Flow, float]:
+    """The weighted max-min fair rate of each flow, by progressive filling.
+
+    One level rises for all; a flow runs at weight times level until its cap or a full resource holds it there. A
+    resource r is full when the sum of uses[r] * rate over its flows is its capacity. (Bertsekas and Gallager, Data
+    Networks, 6.5.2, with weights and coefficients.) Pure: it reads `uses`, `weight`, `rate_cap` and `capacity` only.
+    """
+    crossing: dict[Resource, list[Flow]] = {}
+    for flow in flows:
+        for resource in flow.uses:
+            crossing.setdefault(resource, []).append(flow)
+    rates: dict[Flow, float] = {}
+    order = count()  # breaks ties, so that the limits themselves are never compared
+    limits: list[tuple[float, int, Flow | None, Resource | None]] = [
+        *((flow.rate_cap / flow.weight, next(order), flow, None) for flow in flows if flow.rate_cap < math.inf),
+        *((_full_at(resource, crossing[resource], rates), next(order), None, resource) for resource in crossing),
+    ]
+    heapify(limits)
+    level = 0.0
+    while len(rates) < len(flows):
+        believed, number, capped, full = heappop(limits)
+        if capped is not None:
+            rates.setdefault(capped, capped.rate_cap)
+        if full is None:
+            continue
+        reached = _full_at(full, crossing[full], rates)
+        if believed < reached < math.inf:  # flows held elsewhere have left some room since: its time comes later
+            heappush(limits, (reached, number, None, full))
+            continue
+        level = max(level, min(believed, reached))  # the level never falls, whatever rounding says
+        for flow in crossing[full]:
+            rates.setdefault(flow, min(flow.rate_cap, flow.weight * level))
+    return rates
+
+
+def _full_at(resource: Resource, flows: Iterable[Flow], rates: Mapping[Flow, float]) -> float:
+    """The level at which a resource is full, where some of its flows have their rates already."""
+    left, load = resource.capacity, 0.0
+    for flow in flows:
+        if flow in rates:
+            left -= flow.uses[resource] * rates[flow]
+        else:
+            load += flow.uses[resource] * flow.weight
+    return left / load if load else math.inf
