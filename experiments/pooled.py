@@ -13,6 +13,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits
 
 from models.data.samples import Samples, Study, Task
 from models.evaluation import Score
@@ -56,8 +58,20 @@ def flat(samples: Samples, modalities: Mapping[str, tuple[int, ...]]) -> Matrix:
     return np.concatenate(parts, axis=1)
 
 
+# Threads that wait for each other make small problems many times slower, and sums depend on how many there are.
+one_thread = threadpool_limits.wrap(limits=1)
+
+
 def pooled_scores(hierarchy: Hierarchy, study: Study, name: str, seed: int) -> tuple[list[Score], list[str]]:
-    """Scores of one pooled model on every client's held-out samples and on the root's, and how it was tuned."""
+    """Scores of one pooled model on every client's held-out samples and on the root's, and how it was tuned.
+
+    On one thread, so that the figures do not depend on how many there are.
+    """
+    with threadpool_limits(1):
+        return _pooled_scores(hierarchy, study, name, seed)
+
+
+def _pooled_scores(hierarchy: Hierarchy, study: Study, name: str, seed: int) -> tuple[list[Score], list[str]]:
     out, picks = [], []
     root = hierarchy.root
     for task in study.tasks.values():
@@ -89,6 +103,7 @@ class Pooled:
     pick: dict[str, Any]
 
     @classmethod
+    @one_thread
     def fitted(
         cls, name: str, task: Task, train: Table, hierarchy: Hierarchy, seed: int, pick: Mapping[str, Any] | None = None
     ) -> Pooled:
@@ -118,6 +133,7 @@ class Pooled:
         assert best is not None
         return best[1]
 
+    @one_thread
     def predict(self, table: Table) -> NDArray[Any]:
         """A class or a number per row."""
         return np.asarray(self.model.predict(self.view(table)))

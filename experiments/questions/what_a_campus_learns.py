@@ -49,7 +49,7 @@ def _figures(keys: dict[str, str], seed: int) -> Figures:
 
 
 def _level(seeds: Sequence[Figures], cell: Cell) -> Row:
-    means = {name: f"{np.mean([figures[cell][name] for figures in seeds]):.3f}" for name in seeds[0].get(cell, {})}
+    means = {name: float(np.mean([figures[cell][name] for figures in seeds])) for name in seeds[0].get(cell, {})}
     return {"model": cell[0], "tier": cell[1], "moment": cell[2], **means}
 
 

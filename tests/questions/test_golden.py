@@ -1,0 +1,40 @@
+"""Each question script at its quick scale gives its stored table: costs exactly, learned figures within a stored tolerance.
+
+After a change that is meant to move them: ``python -m experiments.questions.NAME --quick --json``, into "rows".
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from experiments.questions import hierarchy_vs_star, what_a_campus_learns
+from experiments.schema.documents import find_file
+
+COSTS = ("clock s", "energy J", "to cloud MB")
+
+
+def star_is_at_hand():
+    try:
+        return bool(find_file("star.csv", Path("/nowhere")))
+    except ValueError:
+        return False
+
+
+NEEDS_STAR = pytest.mark.skipif(not star_is_at_hand(), reason="star.csv is not under $EDUFOG_DATA")
+
+
+@pytest.mark.parametrize(
+    "script", [pytest.param(hierarchy_vs_star, marks=NEEDS_STAR), what_a_campus_learns], ids=lambda s: s.__name__
+)
+def test_quick_answer(script):
+    stored = json.loads((Path(__file__).parent / f"{script.__name__.rpartition('.')[2]}.json").read_text())
+    rows = script.answer(quick=True)
+    assert [{k: v for k, v in row.items() if isinstance(v, str) and "[" not in v} for row in rows] == [
+        {k: v for k, v in row.items() if isinstance(v, str) and "[" not in v} for row in stored["rows"]
+    ]
+    for row, expected in zip(rows, stored["rows"], strict=True):
+        for name, value in expected.items():
+            if name in COSTS:
+                assert row[name] == value, (expected["model"], name)
+            elif isinstance(value, float):
+                assert row[name] == pytest.approx(value, abs=stored["tolerance"]), (expected["model"], name)
