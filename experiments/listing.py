@@ -49,7 +49,6 @@ def _table(name: str, *headers: str) -> Table:
 
 def _print(table: Table) -> None:
     console = Console()
-    table.columns[0].no_wrap = True
     if not console.is_terminal:
         console.width = 160
     console.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from threadpoolctl import threadpool_limits
 
 from models.data.samples import Samples, Study, Task
@@ -25,6 +24,7 @@ SCALES = (1.0, 3.0)  # of a group indicator, against a feature of variance 1
 POOLED = ("pooled_linear", "pooled_mixed", "pooled_trees")
 Matrix = NDArray[np.float64]
 Grid = Mapping[str, Sequence[Any]]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,13 @@ def flat(samples: Samples, modalities: Mapping[str, tuple[int, ...]]) -> Matrix:
     return np.concatenate(parts, axis=1)
 
 
-# Threads that wait for each other make small problems many times slower, and sums depend on how many there are.
-one_thread = threadpool_limits.wrap(limits=1)
+def one_thread(work: F) -> F:
+    """*work* on one thread: several are many times slower on small problems, and sums depend on how many there are."""
+    return cast(F, threadpool_limits.wrap(limits=1)(work))
 
 
 def pooled_scores(hierarchy: Hierarchy, study: Study, name: str, seed: int) -> tuple[list[Score], list[str]]:
-    """Scores of one pooled model on every client's held-out samples and on the root's, and how it was tuned.
-
-    On one thread, so that the figures do not depend on how many there are.
-    """
-    with threadpool_limits(1):
-        return _pooled_scores(hierarchy, study, name, seed)
-
-
-def _pooled_scores(hierarchy: Hierarchy, study: Study, name: str, seed: int) -> tuple[list[Score], list[str]]:
+    """Scores of one pooled model on every client's held-out samples and on the root's, and how it was tuned."""
     out, picks = [], []
     root = hierarchy.root
     for task in study.tasks.values():

@@ -2,8 +2,9 @@
 
 The scenario campus.yaml over five seeds. Paired differences over the seeds, with 95 % intervals: federated against
 every student alone from the same pre-trained start with the same steps (local) and against no rounds at all (zero), at
-the devices on held-out samples in their own mix; and the pre-trained trunk against a frozen one of random weights
-behind encoders that were pre-trained in the same way.
+the devices on held-out samples in their own mix; and the pre-trained trunk against a frozen one of random weights:
+behind encoders that were pre-trained through it in the same way (so that the trunk is the only difference), and with no
+pre-training at all.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from experiments.summary import Cell, final_figures
 SCENARIO = Path(__file__).parents[1] / "scenarios" / "campus.yaml"
 FEDERATED: tuple[Cell, ...] = (("federated", "cloud", "after_merge"), ("federated", "device", "after_broadcast"))
 DEVICES = FEDERATED[1]
+FEDERATE = "[{name: federate, at: device, trainable: ['encoder.*', adapter, 'head.*', 'offset.*']}]"
 SMALL = {"topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "4", "plan.cloud.rounds": "2"}
 SMALL |= {"learning.local_epochs": "1", "stages.0.epochs": "5"}
 Figures = dict[Cell, dict[str, float]]
@@ -34,13 +36,16 @@ def answer(quick: bool) -> Sequence[Row]:
     pretrained = [_figures(keys | {"baselines": "[zero, local]"}, seed) for seed in seeds]
     frozen = {"baselines": "[]", "stages.0.trainable": "['encoder.*', 'decoder.*']"}
     random = [_figures(keys | frozen, seed) for seed in seeds]
+    fresh = {k: v for k, v in keys.items() if not k.startswith("stages")} | {"baselines": "[]", "stages": FEDERATE}
+    untaught = [_figures(fresh, seed) for seed in seeds]
     zero, local = (("zero", "device", "baseline"), ("local", "device", "baseline"))
     rows = [_level(pretrained, cell) for cell in (*FEDERATED, zero, local)]
     rows += [{**_level(random, cell), "model": "federated, random trunk"} for cell in FEDERATED]
+    rows += [{**_level(untaught, cell), "model": "federated, no pre-training"} for cell in FEDERATED]
     for name, cell in (("local", local), ("zero", zero)):
         rows.append(_difference(f"federated minus {name}", pretrained, DEVICES, pretrained, cell))
-    for cell in FEDERATED:
-        rows.append(_difference("pre-trained minus random trunk", pretrained, cell, random, cell))
+    for name, others in (("pre-trained minus random trunk", random), ("pre-training minus none", untaught)):
+        rows += [_difference(name, pretrained, cell, others, cell) for cell in FEDERATED]
     return rows
 
 

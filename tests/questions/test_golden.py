@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from experiments.questions import hierarchy_vs_star, what_a_campus_learns
 from experiments.schema.documents import find_file
 
