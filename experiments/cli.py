@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,7 +53,7 @@ def run(
     if not quiet:
         from experiments.summary import show
 
-        show(result, scenario)
+        show(result, " ".join([scenario, *(f"--set {shlex.quote(setting)}" for setting in settings or [])]))
 
 
 @app.command()

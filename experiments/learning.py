@@ -93,7 +93,10 @@ def model_of(scenario: Scenario, study: Study) -> Model:
 def learner_of(scenario: Scenario, tree: Hierarchy, study: Study, stages: Sequence[Stage]) -> Learner:
     """The learner of the whole federation."""
     model = model_of(scenario, study)
-    recipes = {spec.name: _recipe(scenario.learning, spec, study) for spec in scenario.stages}
+    recipes = {
+        spec.name: replace(_recipe(scenario.learning, spec, study), trainable=frozenset(stage.trainable))
+        for spec, stage in zip(scenario.stages, stages, strict=True)
+    }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
     return Learner(model, study, holds, recipes, seed=scenario.seed)
 

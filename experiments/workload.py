@@ -34,6 +34,8 @@ class LearningWorkload:
         """Training and scoring cost the FLOPs of their samples; packing and merging are elementwise and cost none."""
         if activity not in ("train", "evaluate"):
             return Work(0.0)
+        if activity == "evaluate" and not self.learner.worth_scoring(node):
+            return Work(0.0)
         key = (self._stage, node, activity)
         if key not in self._work:
             self._work[key] = self._train(node) if activity == "train" else self._evaluate(node)

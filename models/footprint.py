@@ -95,8 +95,8 @@ def _module_cost(name: str, weights: Mapping[str, Tensor], model: Model) -> Modu
             saved[t.untyped_storage()._cdata] = t.untyped_storage().nbytes()
         return t
 
+    forward = _flops(lambda: model.probe(name, own, x))
     with saved_tensors_hooks(keep, lambda t: t):
-        forward = _flops(lambda: model.probe(name, own, x))
         out = model.probe(name, own, x)
     backward = _flops(lambda: torch.autograd.grad(out.sum(), [x, *own.values()], allow_unused=True))
     parameters = sum(value.numel() for value in own.values())

@@ -43,9 +43,9 @@ class Packed:
 class Learner:
     """The learning of a whole federation, by node name.
 
-    *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train (a recipe's
-    ``trainable`` is taken from the stage). ``train`` returns a promise: what is pending runs together, stacked, when a
-    value is needed.
+    *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train. What a stage
+    itself lists as ``trainable`` counts; a recipe's own list says beforehand what is going to be trained, so that it is
+    not scored before. ``train`` returns a promise: what is pending runs together, stacked, when a value is needed.
     """
 
     def __init__(
@@ -62,9 +62,10 @@ class Learner:
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
         self._recipes, self._rule, self._train_all = recipes, rule, train_all
         self.initial = initial(model, seed)
+        self.taught: set[str] = set()  # modules that somebody has begun to train
         self.updates, self.seconds = 0, 0.0  # local trainings run; wall time spent on training and scoring
         self._recipe: Recipe | None = None
-        self._stages: set[str] = set()
+        self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._pending: list[tuple[Job, Promise]] = []
         self._wave = Wave()
         # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
@@ -107,6 +108,7 @@ class Learner:
         promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._wave, self._settled)
         self._pending.append((Job(node, state.tensors, samples, self.seed, step), promise))
         trained = {module(key) for key in state.tensors} & self.recipe.trainable
+        self.taught |= trained
         votes = {name: state.samples.get(name, 0) + len(samples) for name in trained}
         return replace(state, tensors=promise, samples={**state.samples, **votes})
 
@@ -161,6 +163,11 @@ class Learner:
         out = evaluate(self.model, [job for job in jobs if job[3]])
         self.seconds += time.perf_counter() - began
         return out
+
+    def worth_scoring(self, node: str) -> bool:
+        """Whether *node* can have a score on any task yet."""
+        samples, untaught = self.held_out(node), self._stages - self.taught
+        return any(not untaught.intersection(self.model.path(task, samples.inputs)) for task in samples.targets)
 
     def _seen(self, state: State, samples: Samples) -> Samples:
         """The modalities that the state has a use for."""

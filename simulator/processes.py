@@ -62,6 +62,8 @@ class Federation(Generic[S]):
         """All stages in sequence, each closed by a broadcast of what it changed."""
         root = self.hierarchy.root
         for stage in self.stages:
+            if stage is not self.stages[0]:
+                self.close_round()
             self.workload.enter(stage)
             yield from self.rounds(root, stage, At(self.round))
             if stage.preinstalled or final_broadcast or stage is not self.stages[-1]:

@@ -28,8 +28,8 @@ def simulate(
 ) -> Log:
     """Run *stages* in sequence on one clock and return what happened.
 
-    *on_round* is called after every round of the root (0: before the first) and once at the end. Raises ValueError
-    for a stage that does not fit the hierarchy.
+    *on_round* is called with the round's number after every round of the root, after every stage, and at the end.
+    Raises ValueError for a stage that does not fit the hierarchy.
     """
     return federation(hierarchy, workload, stages, evaluate, log, on_round, final_broadcast)[0]
 

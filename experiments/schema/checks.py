@@ -43,6 +43,13 @@ def changed_profiles(profiles: Profiles) -> Problems:
     yield from found
 
 
+def profiles_of_file(topology: AnyTopology, profiles: Profiles) -> Problems:
+    """Changed profiles that would change nothing, since a topology file brings its own."""
+    for kind in ("devices", "links"):
+        if isinstance(topology, TopologyFile) and getattr(profiles, kind):
+            yield ("profiles", kind), "a topology file brings its own profiles; change them in the file"
+
+
 def profile_names(topology: AnyTopology, profiles: Profiles) -> Problems:
     """Profiles that the topology names and nobody defines."""
     known = {
@@ -178,6 +185,7 @@ def stages_agree(topology: AnyTopology, data: Data | None, model: Model, stages:
 
 CHECKS: tuple[Callable[..., Problems], ...] = (
     changed_profiles,
+    profiles_of_file,
     profile_names,
     roster_columns,
     tree_of_file,

@@ -88,7 +88,7 @@ def test_spans_are_one_member_per_round_between_the_columns_and_the_closing_broa
     home, first = runs
     parts = members((home / "first/spans.csv.gz").read_bytes())
     rounds = first.scenario.plan["cloud"].rounds
-    assert len(parts) == 1 + rounds + 1
+    assert len(parts) == 1 + 1 + rounds + 1  # columns, pre-training, rounds, the closing broadcast
     # magic, deflate, no flags (so no file name), four bytes of time 0, 4 for the fastest level (RFC 1952)
     assert {head[:9] for head, _ in parts} == {b"\x1f\x8b\x08\x00" + bytes(4) + b"\x04"}
     assert parts[0][1].count("\n") == 1
@@ -96,7 +96,7 @@ def test_spans_are_one_member_per_round_between_the_columns_and_the_closing_broa
     rows = [[dict(zip(header, row, strict=True)) for row in csv.reader(text.splitlines())] for _, text in parts[1:]]
     # scoring goes on in the background, so it may end in the round after its own
     seen = [{int(row["round"]) for row in part if row["activity"] != "evaluate"} for part in rows]
-    assert seen == [{0, 1}, *({r} for r in range(2, rounds + 1)), {rounds}]  # 0: pre-training
+    assert seen == [{0}, *({r} for r in range(1, rounds + 1)), {rounds}]
 
 
 def test_the_members_together_are_one_table_with_the_columns_of_the_design(runs):

@@ -1,4 +1,4 @@
-"""Each question script at its quick scale gives its stored table: costs exactly, learned figures within a stored tolerance.
+"""Each question script at its quick scale gives its stored table: costs exactly, what is learned within a tolerance.
 
 After a change that is meant to move them: ``python -m experiments.questions.NAME --quick --json``, into "rows".
 """
