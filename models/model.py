@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from models.blocks import Block
 from models.data.samples import Task
+from models.data.streams import stream
 
 Tensors = Mapping[str, Tensor]  # "module/parameter" to its values
 Nested = Mapping[str, Mapping[str, Tensor]]  # module to parameter to its values
@@ -103,8 +103,7 @@ def initial(model: Model, seed: int, dtype: torch.dtype = torch.float32) -> dict
     """Weights before any training; each module has its own random stream, so adding one changes no other."""
     out: dict[str, Tensor] = {}
     for name, block in model.modules.items():
-        entropy = [seed, zlib.crc32(b"init"), zlib.crc32(name.encode()), 0]
-        rng = np.random.default_rng(np.random.SeedSequence(entropy))
+        rng = stream(seed, "init", name)
 
         def draw(shape: tuple[int, ...], std: float, rng: np.random.Generator = rng) -> Tensor:
             values = rng.normal(0, std, shape) if std else np.zeros(shape)

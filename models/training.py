@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from models.data.samples import Samples
+from models.data.streams import stream
 from models.model import Model, Tensors, module, nest
 from models.objectives import Batch, Objective
 from models.optimizers import Optimizer
@@ -43,7 +43,7 @@ class Job:
 
     def masks(self, recipe: Recipe, model: Model, rows: int) -> dict[str, Tensor]:
         """Which tokens are hidden, for *rows* samples in the order in which they are seen."""
-        return recipe.objective.hide(model, self.samples, rows, _stream(self.seed, "mask", self.node, self.step))
+        return recipe.objective.hide(model, self.samples, rows, stream(self.seed, "mask", self.node, self.step))
 
 
 def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: int) -> list[np.ndarray]:
@@ -51,14 +51,9 @@ def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: in
 
     A pure function, so that another implementation can be fed the same.
     """
-    rng = _stream(seed, "batches", node, step)
+    rng = stream(seed, "batches", node, step)
     orders = [rng.permutation(n) for _ in range(epochs)]
     return [order[i : i + batch_size] for order in orders for i in range(0, n, batch_size)]
-
-
-def _stream(seed: int, purpose: str, name: str, step: int) -> np.random.Generator:
-    entropy = [seed, zlib.crc32(purpose.encode()), zlib.crc32(name.encode()), step]
-    return np.random.default_rng(np.random.SeedSequence(entropy))
 
 
 def trainable_keys(tensors: Collection[str], recipe: Recipe) -> list[str]:
