@@ -11,10 +11,10 @@ from torch import Tensor
 from models.data.samples import Samples
 from models.model import Model, Tensors, nest
 from models.objectives import scores
-from models.stacked import Weights
+from models.stacked import Weights, fitting
 from models.training import Job
 
-WIDTH, CHUNK = 32, 40  # samples per batch, batches stacked at a time
+WIDTH, FLOATS = 32, 4_000_000  # samples per batch; weights stacked at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,9 @@ def predict(model: Model, jobs: Sequence[tuple[Tensors, Samples]]) -> list[dict[
     """Outputs ``[n, outputs]`` by task of each (weights, samples)."""
     pieces = [(i, start) for i, (_, samples) in enumerate(jobs) for start in range(0, len(samples), WIDTH)]
     out: list[dict[str, list[Tensor]]] = [{} for _ in jobs]
-    for first in range(0, len(pieces), CHUNK):
-        some = pieces[first : first + CHUNK]
+    chunk = fitting(max((sum(t.numel() for t in tensors.values()) for tensors, _ in jobs), default=1), FLOATS)
+    for first in range(0, len(pieces), chunk):
+        some = pieces[first : first + chunk]
         for (i, start), output in zip(some, _chunk(model, jobs, some), strict=True):
             rows = min(WIDTH, len(jobs[i][1]) - start)
             for task, values in output.items():

@@ -18,11 +18,20 @@ from models.model import Model, Stack, module, nest
 from models.objectives import Batch
 from models.training import Job, Recipe, trainable_keys
 
-CHUNK = 40
+FLOATS = 1_000_000  # trained weights that are stacked at a time: more no longer fit near the processor
 
 
-def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int = CHUNK) -> list[dict[str, Tensor]]:
+def fitting(numbers: int, limit: int = FLOATS) -> int:
+    """How many clients of so many numbers each to stack."""
+    return max(8, min(1000, limit // max(numbers, 1)))
+
+
+def train_all(
+    model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None = None
+) -> list[dict[str, Tensor]]:
     """The weights after each job, *chunk* clients stacked at a time; the numbers do not depend on *chunk*."""
+    if not chunk:
+        chunk = fitting(max((_trained(job, recipe) for job in jobs), default=1))
     rows = [job.rows(recipe) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda i: -len(rows[i]))
     out: list[dict[str, Tensor]] = [{} for _ in jobs]
@@ -32,6 +41,11 @@ def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int = CH
         for i, result in zip(some, results, strict=True):
             out[i] = result
     return out
+
+
+def _trained(job: Job, recipe: Recipe) -> int:
+    """How many numbers a job trains."""
+    return sum(job.tensors[key].numel() for key in trainable_keys(job.tensors, recipe))
 
 
 @dataclass(frozen=True, slots=True)
