@@ -76,9 +76,8 @@ def scores(learner: Learner, states: Mapping[str, State]) -> list[Score]:
     jobs = []
     for node, state in states.items():
         samples = learner.held_out(node)
-        tasks = tuple(t for t in samples.targets if any(key.startswith(f"head.{t}/") for key in state.tensors))
-        jobs.append((node, state.tensors, samples, tasks))
-    return evaluate(learner.model, jobs)
+        jobs.append((node, state.tensors, samples, tuple(samples.targets)))
+    return evaluate(learner.model, [job for job in jobs if job[3]])
 
 
 def names(hierarchy: Hierarchy, node: str) -> Node:

@@ -33,8 +33,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if weight.dim() == 2:
         return F.linear(x, weight.T, bias)
     columns = weight.shape[-1]
-    if columns == 1:  # a product with a single column takes another path, whose bits depend on the stack
+    # A product with a single column or row takes another path, whose bits depend on the stack; so does its gradient.
+    if columns == 1:
         weight, bias = F.pad(weight, (0, 1)), F.pad(bias, (0, 1))
+    if weight.shape[-2] == 1:
+        weight, x = F.pad(weight, (0, 0, 0, 1)), F.pad(x, (0, 1))
     rows = x.reshape(len(x), -1, x.shape[-1])
     out = torch.baddbmm(bias.unsqueeze(1), rows, weight)
     return out.view(*x.shape[:-1], weight.shape[-1])[..., :columns]

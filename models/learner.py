@@ -12,7 +12,7 @@ from torch import Tensor
 from models import stacked
 from models.data.samples import Samples, Study
 from models.evaluation import Score, evaluate
-from models.model import Model, initial, module
+from models.model import Model, ballot, initial, module
 from models.states import Direction, Promise, Rule, State, Vote, Wave, by_votes, depth, merge
 from models.training import Job, Recipe
 
@@ -96,9 +96,14 @@ class Learner:
         return data
 
     def held_out(self, node: str) -> Samples:
-        """What *node*'s model is scored on: a client's own mix, all classes for the nodes above."""
+        """What *node*'s model is scored on, as far as it can make use of it: a client's own mix, else all classes."""
         client = self.study.clients.get(node)
-        return self.study.test if client is None else client.test
+        samples = self.study.test if client is None else client.test
+        seen = self.model.modalities(self.holds[node])
+        held = {module(key) for key in self.holds[node]}
+        inputs = {m: x for m, x in samples.inputs.items() if m in seen}
+        tasks = [t for t in samples.targets if inputs and held >= set(self.model.needs(t, inputs))]
+        return Samples(inputs, {t: samples.targets[t] for t in tasks})
 
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
@@ -107,9 +112,9 @@ class Learner:
         samples = self.samples(node)
         promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._wave, self._settled)
         self._pending.append((Job(node, state.tensors, samples, self.seed, step), promise))
-        trained = {module(key) for key in state.tensors} & self.recipe.trainable
-        self.taught |= trained
-        votes = {name: state.samples.get(name, 0) + len(samples) for name in trained}
+        names = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in self.recipe.trainable)
+        self.taught |= {module(name) for name in names}
+        votes = {name: state.samples.get(name, 0) + len(samples) for name in names}
         return replace(state, tensors=promise, samples={**state.samples, **votes})
 
     def settle(self) -> None:
@@ -158,7 +163,7 @@ class Learner:
         began = time.perf_counter()
         jobs = []
         for node, state in states.items():
-            samples = self._seen(state, self.held_out(node))
+            samples = self.held_out(node)
             jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
         out = evaluate(self.model, [job for job in jobs if job[3]])
         self.seconds += time.perf_counter() - began
@@ -169,14 +174,7 @@ class Learner:
         samples, untaught = self.held_out(node), self._stages - self.taught
         return any(not untaught.intersection(self.model.path(task, samples.inputs)) for task in samples.targets)
 
-    def _seen(self, state: State, samples: Samples) -> Samples:
-        """The modalities that the state has a use for."""
-        seen = self.model.modalities(state.tensors)
-        return replace(samples, inputs={m: x for m, x in samples.inputs.items() if m in seen})
-
     def scorable(self, state: State, samples: Samples) -> tuple[str, ...]:
         """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
-        held = {module(key) for key in state.tensors}
         fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
-        paths = {task: set(self.model.path(task, samples.inputs)) for task in samples.targets}
-        return tuple(task for task, path in paths.items() if samples.inputs and path <= held and not path & fresh)
+        return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))

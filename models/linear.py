@@ -48,6 +48,10 @@ class LinearModel:
         """The head alone."""
         return (f"head.{task}",)
 
+    def needs(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
+        """The head alone."""
+        return self.path(task, modalities)
+
     def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
         """The one there is."""
         return tuple(self.shapes)

@@ -38,6 +38,13 @@ class M3T:
     offsets: tuple[str, ...] = ()
     tokens: Mapping[str, int] = field(default_factory=lambda: TOKENS)
 
+    def __post_init__(self) -> None:
+        if min(self.width // self.heads, self.hidden, self.token_count) < 2 or self.width % self.heads:
+            raise ValueError(
+                f"M3T: width must be a multiple of heads and at least twice as much, hidden and tokens at least 2; got "
+                f"width {self.width}, heads {self.heads}, hidden {self.hidden}, tokens {self.token_count}"
+            )
+
     @cached_property
     def encoders(self) -> dict[str, Encoder]:
         """The encoder of each modality."""
@@ -84,9 +91,12 @@ class M3T:
         )
 
     def path(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
-        """Encoders, trunk, adapter and head."""
-        adapter = ("adapter",) if "adapter" in self.modules else ()
-        return (*(f"encoder.{m}" for m in modalities), "trunk", *adapter, f"head.{task}")
+        """Encoders, trunk and head; an adapter begins as the identity and needs no teaching."""
+        return (*(f"encoder.{m}" for m in modalities), "trunk", f"head.{task}")
+
+    def needs(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
+        """The same, and the adapter."""
+        return (*self.path(task, modalities), *(["adapter"] if "adapter" in self.modules else []))
 
     def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
         """Those whose encoder is among *keys*."""

@@ -63,7 +63,11 @@ class Model(Protocol):
         ...
 
     def path(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
-        """The modules that a prediction of *task* from these modalities goes through, offsets apart."""
+        """The modules that have to be taught before a prediction of *task* from these modalities means anything."""
+        ...
+
+    def needs(self, task: str, modalities: Iterable[str]) -> tuple[str, ...]:
+        """The modules that such a prediction cannot do without."""
         ...
 
     def modalities(self, keys: Collection[str]) -> tuple[str, ...]:
@@ -88,6 +92,14 @@ class Model(Protocol):
 def module(key: str) -> str:
     """The module of a "module/parameter" name."""
     return key.partition("/")[0]
+
+
+def ballot(key: str) -> str:
+    """What the votes on a "module/parameter" are counted under: its module; an offset's each task apart.
+
+    A node holds only its own tasks' part of an offset, so it has no say in the others.
+    """
+    return key if key.startswith("offset.") else module(key)
 
 
 def nest(tensors: Tensors) -> dict[str, dict[str, Tensor]]:

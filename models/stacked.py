@@ -147,7 +147,7 @@ def _train_chunk(
     weights = Weights.of(jobs, recipe.trainable)
     keys = trainable_keys(weights.values, recipe)
     state = {k: tuple(torch.zeros_like(weights.values[k]) for _ in range(recipe.optimizer.slots)) for k in keys}
-    feeder = Feeder(model, jobs, rows, recipe)
+    feeder, reached = Feeder(model, jobs, rows, recipe), set[str]()
     for s in range(len(rows[0])):
         active = sum(len(r) > s for r in rows)
         values, stack = weights.first(active)
@@ -157,8 +157,9 @@ def _train_chunk(
         with torch.no_grad():
             for (key, leaf), grad in zip(leaves.items(), grads, strict=True):
                 if grad is not None:
+                    reached.add(key)
                     recipe.optimizer.update(leaf.detach(), grad, tuple(t[: len(leaf)] for t in state[key]), s + 1)
-    return [_own(job, i, weights, keys) for i, job in enumerate(jobs)]
+    return [_own(job, i, weights, [key for key in keys if key in reached]) for i, job in enumerate(jobs)]
 
 
 def _present(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from models.model import Tensors, module
+from models.model import Tensors, ballot, module
 
 Direction = Literal["up", "down", "sideways"]
 
@@ -75,9 +75,9 @@ def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[]
 class State:
     """One node's copy of its modules.
 
-    *tensors* by "module/parameter". *samples*: votes per module; training adds, delivery of a report resets, a parent
-    adds what arrives until it reports, a merge down changes none. *base* is what the last merge down brought. *extra*
-    ("module/name": moments, residuals) stays at its node.
+    *tensors* by "module/parameter". *samples*: votes per module (of an offset: per task); training adds, delivery of a
+    report resets, a parent adds what arrives until it reports, a merge down changes none. *base* is what the last merge
+    down brought. *extra* ("module/name": moments, residuals) stays at its node.
     """
 
     tensors: Tensors
@@ -88,13 +88,13 @@ class State:
     def only(self, keys: Collection[str]) -> State:
         """The part that travels: these tensors, and the votes of their modules."""
         mine = [key for key in self.tensors if key in keys]
-        names = {module(key) for key in mine}
+        names = {ballot(key) for key in mine}
         tensors = lazily(mine, [self.tensors], lambda: {key: self.tensors[key] for key in mine})
         return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
 
     def reported(self, modules: Collection[str]) -> State:
         """What the sender holds once a report of *modules* is delivered: the same weights, no votes."""
-        return replace(self, samples={name: votes for name, votes in self.samples.items() if name not in modules})
+        return replace(self, samples={name: n for name, n in self.samples.items() if module(name) not in modules})
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Vote:
     weight: float | None = None
 
     def weigh(self, name: str) -> float:
-        """The say of this copy in module *name*."""
+        """The say of this copy under a ballot's *name*."""
         return float(self.state.samples.get(name, 0)) if self.weight is None else self.weight
 
 
@@ -120,7 +120,7 @@ def by_votes(
     """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays."""
     some = set(modules)
     voters = {
-        key: [(vote.weigh(module(key)), vote.state) for vote in received if key in vote.state.tensors]
+        key: [(vote.weigh(ballot(key)), vote.state) for vote in received if key in vote.state.tensors]
         for key in own.tensors
         if module(key) in some
     }
@@ -164,7 +164,7 @@ def merge(
     out = rule(own, received, modules, direction, len(received) if registered is None else registered)
     if direction == "sideways":
         return out
-    held = {module(key) for key in own.tensors} & set(modules)
+    held = {ballot(key) for key in own.tensors if module(key) in set(modules)}
     votes = {name: own.samples.get(name, 0) + sum(v.state.samples.get(name, 0) for v in received) for name in held}
     return replace(out, samples={**own.samples, **{name: n for name, n in votes.items() if n}})
 

@@ -67,7 +67,7 @@ def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
     optimizer = recipe.optimizer.torch(own.values())
     rows = job.rows(recipe)
     hidden = job.masks(recipe, model, sum(len(r) for r in rows))
-    seen = 0
+    seen, reached = 0, set[str]()
     for some in rows:
         batch = Batch(
             {m: x[some] for m, x in job.samples.inputs.items()},
@@ -77,8 +77,9 @@ def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
         seen += len(some)
         optimizer.zero_grad()
         recipe.objective.loss(model, nest({**job.tensors, **own}), batch).backward()
+        reached |= {key for key, value in own.items() if value.grad is not None}
         optimizer.step()
-    return {**job.tensors, **{key: value.detach() for key, value in own.items()}}
+    return {**job.tensors, **{key: own[key].detach() for key in own if key in reached}}
 
 
 def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:

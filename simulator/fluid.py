@@ -181,11 +181,11 @@ class Fluid:
     def flow(self, amount: float, uses: Uses, *, weight: float = 1.0, rate_cap: float = math.inf) -> Flow:
         """Let an amount flow, from now on, through the resources it uses.
 
-        Fair means equal rate/weight. With slots, a flow runs while it is among the first arrivals at every slotted
+        Fair means equal rate/weight; weight 0 gets what the others leave. With slots, a flow runs while it is among the first arrivals at every slotted
         resource it uses. Raises ValueError for figures that make no sense, and for a resource whose capacity is 0.
         """
         _check("flow: amount", amount, ">= 0 and finite", 0 <= amount < math.inf)
-        _check("flow: weight", weight, "> 0 and finite", 0 < weight < math.inf)
+        _check("flow: weight", weight, ">= 0 and finite", 0 <= weight < math.inf)
         path = _coefficients(uses)
         _check_path(path, rate_cap)
         flow = Flow(self, amount, path, weight, rate_cap)

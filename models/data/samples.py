@@ -30,11 +30,11 @@ class Samples:
 
     def __post_init__(self) -> None:
         sizes = {len(t) for t in (*self.inputs.values(), *self.targets.values())}
-        if len(sizes) != 1:
+        if len(sizes) > 1:
             raise ValueError(f"samples: every modality and task needs the same number of rows, got {sorted(sizes)}")
 
     def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
+        return len(next(iter((*self.inputs.values(), *self.targets.values())), ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -432,7 +432,7 @@ def test_slots_that_make_no_sense(fluid, slots):
     ("figures", "message"),
     [
         *(({"amount": x}, f"flow: amount must be >= 0 and finite, got {x}") for x in (-1, math.nan, math.inf)),
-        *(({"weight": x}, f"flow: weight must be > 0 and finite, got {x}") for x in (0, -1, math.nan, math.inf)),
+        *(({"weight": x}, f"flow: weight must be >= 0 and finite, got {x}") for x in (-1, math.nan, math.inf)),
         *(({"rate_cap": x}, f"flow: rate_cap must be > 0, got {x}") for x in (0, -1, math.nan)),
         ({"uses": []}, "flow: uses no resource and has no rate_cap, so nothing would limit it"),
     ],
