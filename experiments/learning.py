@@ -67,6 +67,9 @@ def _restricted(study: Study, tasks: Sequence[str]) -> Study:
         return replace(samples, targets={t: samples.targets[t] for t in tasks if t in samples.targets})
 
     clients = {n: replace(c, train=only(c.train), test=only(c.test)) for n, c in study.clients.items()}
+    idle = [node for node, client in clients.items() if not client.train.targets]
+    if idle:
+        raise ValueError(f"data: {idle[0]} lacks every task of the model; give the model more, or lower missing_task")
     return replace(study, clients=clients, test=only(study.test), tasks={t: study.tasks[t] for t in tasks})
 
 

@@ -75,15 +75,17 @@ def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built
         store = None if out is None else Store(out)
     except ValueError as error:
         raise ScenarioError([Problem("", "", str(error))]) from error
-    manifest = _manifest(built.scenario, started)
+    manifest, log = _manifest(built.scenario, started), Log()
     if store:
         store.text("scenario.yaml", built.scenario.to_yaml())
         store.manifest(manifest)
     try:
-        result = _run(built, store, manifest, watch, began)
+        result = _run(built, store, manifest, log, watch, began)
     except BaseException:
         if store:
-            store.manifest(manifest | {"status": "failed"})
+            store.rows(log)
+            ended = datetime.now(UTC).isoformat(timespec="seconds")
+            store.manifest(manifest | {"status": "failed", "ended": ended})
         raise
     if store:
         result.manifest["wall_seconds"] = time.perf_counter() - began
@@ -91,7 +93,9 @@ def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built
     return result
 
 
-def _run(built: Built, store: Store | None, manifest: dict[str, Any], watch: Watch, began: float) -> Result:
+def _run(
+    built: Built, store: Store | None, manifest: dict[str, Any], log: Log, watch: Watch, began: float
+) -> Result:
     def on_round(round_: int, log: Log) -> None:
         if store:
             store.spans(log)
@@ -102,10 +106,11 @@ def _run(built: Built, store: Store | None, manifest: dict[str, Any], watch: Wat
 
         torch.set_num_threads(1)  # two are many times slower on small steps
     scenario, notes = built.scenario, list[str]()
-    log = simulate(
+    simulate(
         built.hierarchy,
         built.workload,
         built.stages,
+        log=log,
         evaluate=built.evaluate,
         final_broadcast=scenario.final_broadcast,
         on_round=on_round,
@@ -117,7 +122,7 @@ def _run(built: Built, store: Store | None, manifest: dict[str, Any], watch: Wat
         watch(built, rounds, log, "baselines")
         notes = add_baselines(built, log)
     rows = node_rows(built.hierarchy, log)
-    manifest = manifest | _figures(built, log, rows, began)
+    manifest |= _figures(built, log, rows, began)
     result = Result(built, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
     if store:
         store.tables(log, rows, result.footprint)

@@ -49,11 +49,15 @@ class Store:
                 out.write(_member(astuple(span) for span in new))
             self._spans = len(log.spans)
 
-    def tables(self, log: Log, nodes: Sequence[Mapping[str, Any]], footprint: Sequence[Mapping[str, Any]]) -> None:
-        """Everything that is known only at the end."""
+    def rows(self, log: Log) -> None:
+        """What has happened so far, also where a run breaks off."""
         self.spans(log)
         self.text("metrics.csv", _csv([columns(Metric), *map(astuple, log.metrics)]))
         self.text("events.csv", _csv([columns(Happening), *map(astuple, log.happenings)]))
+
+    def tables(self, log: Log, nodes: Sequence[Mapping[str, Any]], footprint: Sequence[Mapping[str, Any]]) -> None:
+        """Everything that is known only at the end."""
+        self.rows(log)
         self.text("nodes.csv", _records(nodes))
         self.text("footprint.csv", _records(footprint))
 

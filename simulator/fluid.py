@@ -181,8 +181,9 @@ class Fluid:
     def flow(self, amount: float, uses: Uses, *, weight: float = 1.0, rate_cap: float = math.inf) -> Flow:
         """Let an amount flow, from now on, through the resources it uses.
 
-        Fair means equal rate/weight; weight 0 gets what the others leave. With slots, a flow runs while it is among the first arrivals at every slotted
-        resource it uses. Raises ValueError for figures that make no sense, and for a resource whose capacity is 0.
+        Fair means equal rate/weight; weight 0 gets what the others leave. With slots, a flow runs while it is among the
+        first arrivals at every slotted resource it uses. Raises ValueError for figures that make no sense, and for a
+        resource whose capacity is 0.
         """
         _check("flow: amount", amount, ">= 0 and finite", 0 <= amount < math.inf)
         _check("flow: weight", weight, ">= 0 and finite", 0 <= weight < math.inf)

@@ -137,6 +137,6 @@ class Evaluate:
         if unknown:
             raise ValueError(f"evaluate: there is no moment {unknown[0]!r}; there are {', '.join(get_args(Moment))}")
 
-    def wants(self, tier: str, moment: str, round_: int) -> bool:
-        """Whether a model of *tier* is scored now."""
-        return tier in self.tiers and moment in self.moments and round_ % self.every == 0
+    def wants(self, tier: str, moment: str, round_: int, last: int) -> bool:
+        """Whether a model of *tier* is scored now; the *last* round always is."""
+        return tier in self.tiers and moment in self.moments and (round_ % self.every == 0 or round_ == last)

@@ -54,6 +54,8 @@ class Federation(Generic[S]):
         self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in taking_part}
         self.steps: Counter[str] = Counter()
         self.round = 0
+        root = hierarchy.tier(hierarchy.root)
+        self.last_round = sum(stage.plan[root].rounds for stage in stages if root in stage.plan)
         self._informed: dict[str, int] = {}  # the rounds in the root's model that each node received last
         self._sittings: list[Sitting[S]] = []
         self._scoring: list[Process] = []
@@ -254,7 +256,7 @@ class Federation(Generic[S]):
 
     def examine(self, node: str, moment: Moment, at: At) -> None:
         """Have a node's model scored if the scenario wants it; the work goes on in the background."""
-        if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round):
+        if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round, self.last_round):
             self._sittings.append(Sitting(self.env.now, at, node, moment, self.states[node]))
             work = self.compute(node, "evaluate", (), at, weight=BACKGROUND)
             self._scoring.append(self.env.process(work))

@@ -150,6 +150,25 @@ def evaluated_tiers(topology: AnyTopology, evaluate: Evaluation | None) -> Probl
         yield from unknown_tier(topology, tier, ("evaluate", "tiers", place))
 
 
+def evaluated_take_part(
+    topology: AnyTopology, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...], evaluate: Evaluation | None
+) -> Problems:
+    """Tiers to evaluate whose nodes never know anything."""
+    active = {tier for stage in stages for tier in (stage.at, *(plan if stage.plan is None else stage.plan))}
+    active |= {*plan, *topology.ranks[:1]} if not stages else set()
+    for place, tier in enumerate(evaluate.tiers if evaluate and topology.ranks else ()):
+        if tier in topology.ranks and tier not in active:
+            what = f"no plan names {tier} and no stage trains there, so there is nothing to score"
+            yield ("evaluate", "tiers", place), what
+
+
+def baselines_fit(baselines: tuple[str, ...], stages: tuple[StageSpec, ...]) -> Problems:
+    """Baselines of one federated stage, where there is another number of them."""
+    federated = [stage.data != "public" for stage in stages]
+    if {"zero", "local"}.intersection(baselines) and stages and federated != [False] * (len(stages) - 1) + [True]:
+        yield ("baselines",), "zero and local compare with a single federated stage, the last one; leave them out"
+
+
 def plan_tiers(topology: AnyTopology, plan: dict[str, TierPlanSpec]) -> Problems:
     """Tiers of the plan that are not there, or gather nobody, or wait for more children than they have."""
     for tier, spec in plan.items():
@@ -194,6 +213,8 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     costs_only,
     offset_tiers,
     evaluated_tiers,
+    evaluated_take_part,
+    baselines_fit,
     plan_tiers,
     plan_modules,
     something_to_do,

@@ -74,6 +74,9 @@ def _masked_problems(data: Data | None, model: Model, stage: StageSpec, keys: Ke
         yield (*keys, "data"), "a masked stage learns from public data"
     if stage.plan != {}:
         yield (*keys, "plan"), "a masked stage runs in one place, so nobody merges; leave plan out"
+    taught = [n for n in resolve(stage.trainable, model.modules) if n.startswith(("head.", "offset."))]
+    if taught:
+        yield (*keys, "trainable"), f"masked reconstruction does not reach {', '.join(taught)}; leave it out"
     if isinstance(data, CampusData) and not data.public:
         yield ("data", "public"), f"must be > 0, since stage {stage.name!r} learns from public data"
 
@@ -82,8 +85,8 @@ def _place_problems(topology: AnyTopology, stage: StageSpec, keys: Keys) -> Prob
     leaf, root = topology.ranks[0], topology.ranks[-1]
     if stage.at not in (leaf, root):
         yield (*keys, "at"), f"a {stage.at} has no data; train at {leaf} on own data or at {root} on public data"
-    elif stage.at == root and stage.data == "own" and stage.objective != "masked":
-        yield (*keys, "data"), f"the {root} has no data of its own; give data: public"
+    elif stage.at == root and stage.objective != "masked":
+        yield (*keys, "objective"), f"the {root} has public data only, which has no targets; give objective: masked"
     elif stage.at == leaf and stage.data == "public":
         yield (*keys, "at"), f"public data is at the {root}, not at a {leaf}"
 

@@ -84,7 +84,7 @@ class M3TModel(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> M3TModel:
-        if self.width % self.trunk.heads:
+        if self.width % self.trunk.heads or self.width == self.trunk.heads:
             raise ValueError(f"width must be a multiple of trunk.heads, got {self.width} and {self.trunk.heads}")
         if self.adapters and self.adapters.last > self.trunk.layers:
             raise ValueError(f"adapters.last is {self.adapters.last}, but the trunk has {self.trunk.layers} layers")

@@ -308,7 +308,7 @@ def test_a_run_says_what_it_left_and_what_to_try_next(edufog, folder):
     (run,) = (folder / "results/s").iterdir()
     assert run.name.endswith("-s5")
     assert f"run folder: results/s/{run.name}" in out
-    assert "try next:\n  edufog run s.yaml --seed 6\n" in out
+    assert "try next:\n  edufog run s.yaml --set title=Another --seed 6\n" in out
     assert "round 2/2" in err  # not a terminal: plain lines
     assert "title: Another" in (run / "scenario.yaml").read_text()
 

@@ -146,7 +146,9 @@ TOGETHER = [
     ("at: device", "at: devices", ["10: stages.1.at: no tier 'devices' in this topology; did you mean 'device'?"]),
     ("at: device", "at: campus", [
         "10: stages.1.at: a campus has no data; train at device on own data or at cloud on public data"]),
-    ("at: device", "at: cloud", ["10: stages.1.data: the cloud has no data of its own; give data: public"]),
+    ("at: device", "at: cloud", [
+        "10: stages.1.objective: the cloud has public data only, which has no targets; give objective: masked"
+    ]),
     ("at: device", "data: public, at: device", ["10: stages.1.at: public data is at the cloud, not at a device"]),
     ("name: federate", "name: pretrain", ["10: stages.1.name: another stage is called 'pretrain' already"]),
     ("objective: masked", "objective: masked, data: own", ["9: stages.0.data: a masked stage learns from public data"]),

@@ -102,6 +102,7 @@ def test_figures_that_make_no_sense_are_refused_where_they_are_made(make, messag
 
 def test_evaluation_is_wanted_at_its_tiers_and_moments_every_so_many_rounds():
     evaluate = Evaluate(2, ("cloud",), ("after_merge",))
-    assert [evaluate.wants("cloud", "after_merge", round_) for round_ in range(4)] == [True, False, True, False]
-    assert not evaluate.wants("room", "after_merge", 2)
-    assert not evaluate.wants("cloud", "after_broadcast", 2)
+    wanted = [evaluate.wants("cloud", "after_merge", round_, last=5) for round_ in range(6)]
+    assert wanted == [True, False, True, False, True, True]  # the last round always
+    assert not evaluate.wants("room", "after_merge", 2, last=5)
+    assert not evaluate.wants("cloud", "after_broadcast", 2, last=5)
