@@ -1,8 +1,9 @@
 import sys
 
-import experiments  # noqa: F401 - sets MKL_CBWR before torch's first operation
 import pytest
 from hypothesis import HealthCheck, settings
+
+import experiments  # noqa: F401 - sets MKL_CBWR before torch's first operation
 
 # The same cases every time, however slow the machine is.
 settings.register_profile(

@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from federations import FEDERATED, MODEL, jobs
 
-from models import SGD, AdamW, Masked, Recipe, Supervised, stacked, training
+from models import SGD, AdamW, Masked, Recipe, Supervised, initial, stacked, training
 
 PRETRAINED = ("trunk", *(name for name in MODEL.modules if name.startswith("decoder")))
 
@@ -27,6 +29,25 @@ def test_a_clients_bits_do_not_depend_on_who_is_stacked_beside_it(how, decoders)
         for one, other in zip(alone, stacked.train_all(MODEL, work, how, chunk=chunk), strict=True):
             assert one.keys() == other.keys()
             assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_narrow_pieces_keep_their_bits_too():
+    """A product whose inner dimension is 1 has a gradient of a single row."""
+    narrow = replace(MODEL, adapter_width=1, hidden=3, width=6)
+    start = initial(narrow, 0)
+    work = [replace(job, tensors={key: start[key] for key in job.tensors if key in start}) for job in jobs(13)]
+    alone = stacked.train_all(narrow, work, recipe(), chunk=1)
+    for chunk in (2, 5, 13):
+        for one, other in zip(alone, stacked.train_all(narrow, work, recipe(), chunk=chunk), strict=True):
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_what_no_loss_reaches_is_left_as_it_is():
+    work = jobs(3, decoders=True)
+    how = recipe(Masked(), trainable=(*PRETRAINED, "head.answer"))
+    for run in (stacked.train_all, training.train_all):
+        for job, after in zip(work, run(MODEL, work, how), strict=True):
+            assert all(after[key] is job.tensors[key] for key in after if key.startswith("head."))
 
 
 @pytest.mark.parametrize(

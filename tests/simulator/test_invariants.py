@@ -212,10 +212,11 @@ def test_makespan_never_drops_when_a_link_slows_under_a_barrier(world, data, fac
 
 
 @FIXED
-@given(worlds(waits=st.just(barrier)))
+@given(worlds())
 def test_evaluation_in_the_background_is_charged_and_holds_nobody_up(world):
     plain, scored = world.run(), world.run(evaluate=EVERYWHERE)
-    assert reports(scored) == reports(plain)
+    # but for the last bits of the clock, which depend on when simpy was told of an end
+    assert reports(scored) == {key: pytest.approx(times, rel=1e-13, abs=1e-15) for key, times in reports(plain).items()}
     scoring, tree = [span for span in scored.spans if span.activity == "evaluate"], world.tree()
     assert Counter(span.node for span in scoring) == Counter(
         metric.node for metric in scored.metrics if tree.profile(metric.node)

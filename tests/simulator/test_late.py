@@ -2,10 +2,23 @@
 
 import pytest
 
-from simulator import Deadline, FirstOf, Plan, Size, Stage, TierPlan, barrier
+from simulator import (
+    CostOnly,
+    Deadline,
+    Evaluate,
+    FirstOf,
+    Plan,
+    Size,
+    Stage,
+    TierPlan,
+    Work,
+    barrier,
+    simulate,
+)
 from simulator.records import Happening
 from simulator.run import federation
 from tests.simulator.worlds import Diary, computed, device, house, moved, room, times, wire
+from topologies import DeviceProfile, Hierarchy, LinkProfile
 
 NBYTES, FLOPS = 8, 8.0  # 64 bits; 2 s on a device
 INTERRUPTED = {"status": "interrupted"}
@@ -233,3 +246,24 @@ def test_what_a_sender_keeps_is_kept_once_its_report_is_delivered():
     _, states, _ = run(tree, room=gather(Deadline(9.5)))  # tablet1 is half way up
     assert states["tablet0"] == ("down room", "train 0", "sent")
     assert states["tablet1"] == ("down room", "train 0")
+
+
+def test_scoring_makes_nobody_late():
+    """Down 1 s, training 3 s, up 1 s: due at the deadline of 5 s, whether models are scored beside it or not."""
+    wire_1 = LinkProfile("wire", "wired", 8.0, 8.0)
+    tablet = DeviceProfile("tablet", "device", 1.0, 1.0, 1, 1.0, 1.0, 0.0, 1.0)
+    tree = Hierarchy("room", "classroom", tablet)
+    for name in ("a", "b"):
+        tree.add(name, "room", "device", tablet, wire_1)
+
+    class Scored(CostOnly):
+        def work(self, node, activity, step, modules=(), count=1):
+            return Work(7.0) if activity == "evaluate" else super().work(node, activity, step, modules, count)
+
+    plan = Plan(classroom=TierPlan(("m",), rounds=3, wait=Deadline(5.0)))
+    for tiers in ((), ("device",)):
+        evaluate = Evaluate(tiers=tiers, moments=("after_broadcast",))
+        log = simulate(tree, Scored({"m": Size(1, 3.0)}), [Stage("s", plan, "device", ("m",))], evaluate=evaluate)
+        assert not log.happenings
+        assert sum(span.activity == "evaluate" for span in log.spans) == 2 * 3 * len(tiers) + 2 * len(tiers)
+        assert max(span.end_s for span in log.spans if span.activity == "up") == 15.0
