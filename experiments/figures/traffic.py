@@ -1,9 +1,8 @@
 """Bytes per module group and tier, up and down: on the left over all links, on the right over the mean link.
 
-A link is of the tier at its lower end; a transfer over several hops counts on each. A span names the modules of a whole
-packet. Its bytes are split in proportion to the modules' bytes in `footprint.csv`, over those modules that add up to
-them exactly (the fewest left out: a node does not send what it lacks); over all named ones where none do, as with
-packets that were compressed or interrupted; evenly where no footprint is known.
+A link is of the tier at its lower end; a transfer over several hops counts on each. A span names the modules that its
+packet carried; its bytes are split over them in proportion to their bytes in `footprint.csv`, also those of a packet
+that was interrupted or compressed; evenly where no footprint is known.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from experiments.figures import style
 from experiments.figures.files import RunFiles
 
 WAYS = ("down", "up")
-SUMS = 4096  # at most, while looking for the modules of a packet
 
 
 def bytes_table(files: RunFiles) -> pd.DataFrame:
@@ -41,23 +39,10 @@ def bytes_table(files: RunFiles) -> pd.DataFrame:
 def shares(modules: list[str], nbytes: int, footprint: Mapping[str, int]) -> dict[str, float]:
     """How many of a packet's *nbytes* each of its *modules* has."""
     sizes = {module: footprint.get(module, 0) for module in modules}
-    missing = lacking(sizes, sum(sizes.values()) - nbytes)
-    sizes = {module: size for module, size in sizes.items() if module not in missing}
     total = sum(sizes.values())
     if total == 0:
         return {module: nbytes / len(modules) for module in modules}
     return {module: nbytes * size / total for module, size in sizes.items()}
-
-
-def lacking(sizes: Mapping[str, int], deficit: int) -> tuple[str, ...]:
-    """The fewest of *sizes* that add up to *deficit*; none where nothing does."""
-    found: dict[int, tuple[str, ...]] = {0: ()}
-    for module, size in sizes.items():
-        for total, names in list(found.items()):
-            after = total + size
-            if after <= deficit and len(names) + 1 < len(found.get(after, sizes)) and len(found) < SUMS:
-                found[after] = (*names, module)
-    return found.get(deficit, ())
 
 
 def bytes_modules(files: RunFiles) -> Figure | None:

@@ -12,7 +12,7 @@ from experiments.cli import GALLERY
 from experiments.learning import learner_of
 from experiments.pooled import FOLDS, POOLED, Pooled, Table, flat, pooled_scores
 from experiments.scenario import Scenario
-from models.data.samples import Samples, Task
+from models.data.samples import Client, Samples, Study, Task
 from models.model import module
 from simulator.plan import Plan, Stage, TierPlan
 from simulator.records import Log
@@ -164,3 +164,21 @@ def test_mixed_effects_see_schools_and_classes_where_a_linear_model_does_not():
         error[name] = float(((model.predict(test) - sign) ** 2).mean())
     assert error["pooled_linear"] > 0.9
     assert error["pooled_mixed"] < 0.01
+
+
+def test_pooled_models_learn_from_training_samples_alone(built):
+    """Held-out targets are the training targets' opposite, so who had seen them would be right where all are wrong."""
+    rng = np.random.default_rng(0)
+
+    def part(n, sign):
+        x = torch.tensor(rng.normal(size=(n, 3)), dtype=torch.float32)
+        return Samples({"record": x}, {"score": sign * x.sum(-1)})
+
+    nodes = built.hierarchy.leaves
+    clients = {node: Client(part(30, 1), part(20, -1)) for node in nodes}
+    study = Study({"record": (3,)}, {"score": Task("score")}, clients, part(50, -1))
+    for name in POOLED:
+        found, _ = pooled_scores(built.hierarchy, study, name, 0)
+        assert {score.node for score in found} == {*nodes, built.hierarchy.root}
+        # a good model's error is (2 (x1 + x2 + x3))² in the mean: 4 * 3
+        assert np.mean([score.value for score in found]) == pytest.approx(12, rel=0.35)

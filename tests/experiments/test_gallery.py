@@ -147,3 +147,28 @@ def test_the_ledger_knows_pre_training(campus):
     assert s.start_s[s.kind != "compute"].min() == first.end_s
     assert first.flops % (2 * 900) == 0
     assert first.joules > 0
+
+
+def test_every_version_is_scored_once_after_its_broadcast():
+    """Also where one stage's closing broadcast and the next one's first round bring the same model."""
+    stages = "[{name: one, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}, " \
+        "{name: two, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}]"
+    keys = {**SMALL, "model.trunk.frozen": "false", "stages": stages, "plan.cloud.rounds": "1"}
+    keys = {k: v for k, v in keys.items() if not k.startswith("stages.")}
+    m = run(Scenario.load(GALLERY / "campus.yaml", keys, seed=1)).metrics
+    received = m[m.moment == "after_broadcast"]
+    assert set(received["round"]) == {1, 2}
+    assert not received.duplicated(["node", "round", "task", "name"]).any()
+
+
+def test_encoders_may_stay_with_their_students():
+    """The cloud has no encoder then, and is scored on nothing; heads still travel."""
+    plan = "{classroom: {modules: ['head.*']}, campus: {modules: ['head.*']}, cloud: {modules: ['head.*'], rounds: 2}}"
+    stages = "[{name: federate, at: device, trainable: ['encoder.*', 'head.*']}]"
+    keys = {**SMALL, "plan": plan, "stages": stages, "baselines": "[zero, local]", "model.adapters": "null"}
+    keys = {k: v for k, v in keys.items() if not k.startswith(("stages.", "plan."))}
+    result = run(Scenario.load(GALLERY / "campus.yaml", keys, seed=1))
+    assert set(result.metrics.tier) == {"device"}
+    assert set(result.metrics.model) == {"federated", "zero", "local"}
+    sent = result.spans[result.spans.kind == "transmit"]
+    assert all(name.startswith("head.") for names in sent.modules for name in names.split("+"))
