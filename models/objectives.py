@@ -121,8 +121,8 @@ def average(losses: Tensor, weight: Tensor | None, name: str, stack: Stack | Non
 
 
 def scores(task: Task, output: Tensor, target: Tensor) -> Mapping[str, float]:
-    """How good *output* ``[n, outputs]`` is: accuracy for classes, mean squared error and R² for numbers."""
+    """How good *output* ``[n, outputs]`` is: accuracy for classes, squared error for numbers (infinite if diverged)."""
     if task.classes:
         return {"accuracy": float((output.argmax(-1) == target).double().mean())}
     error = float(((output.squeeze(-1) - target).double() ** 2).mean())
-    return {"mse": error} if math.isfinite(error) else {"mse": math.inf}
+    return {"mse": error if math.isfinite(error) else math.inf}
