@@ -79,10 +79,14 @@ def list_(what: Annotated[str, typer.Argument(help="scenarios, devices or links.
 def _load(scenario: str, settings: list[str] | None, seed: int | None) -> tuple[Path, Scenario]:
     """The scenario of that file, or of that name in the gallery."""
     from experiments.scenario import Scenario
+    from experiments.schema.mistakes import nearest
 
     path = Path(scenario)
     if not path.exists() and (GALLERY / f"{scenario}.yaml").exists():
         path = GALLERY / f"{scenario}.yaml"
+    if not path.exists() and not path.suffix:
+        known = [found.stem for found in GALLERY.glob("*.yaml")]
+        _fail(f"{scenario}: no such file, nor a scenario of that name in the gallery{nearest(scenario, known)}")
     overrides = {}
     for setting in settings or []:
         key, equals, value = setting.partition("=")
@@ -121,6 +125,8 @@ def main() -> None:
         app()
     except ScenarioError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; what happened until now is in the run folder", file=sys.stderr)
         raise SystemExit(130) from None

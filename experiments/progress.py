@@ -69,9 +69,11 @@ def describe(built: Built, log: Log) -> str:
     idle = sum(p.idle_watts for n in built.hierarchy.nodes() if (p := built.hierarchy.profile(n)))
     parts = [f"sim {now:.3g} s"]
     if log.metrics:
-        first = log.metrics[0].task
-        last = [m for m in log.metrics[-200:] if m.task == first]
-        top = [m for m in last if m.tier == built.hierarchy.tier(built.hierarchy.root)] or last
-        if top:
-            parts.append(f"{first} {top[-1].name} {top[-1].value:.3f}")
+        first, root = log.metrics[0], built.hierarchy.tier(built.hierarchy.root)
+        rows = [m for m in log.metrics if (m.task, m.name) == (first.task, first.name)]
+        rows = [m for m in rows if m.tier == root] or rows
+        latest = (rows[-1].tier, rows[-1].moment, rows[-1].round)
+        last = [m.value for m in rows if (m.tier, m.moment, m.round) == latest]
+        of = f" (mean of {len(last)})" if len(last) > 1 else ""
+        parts.append(f"{first.task} {first.name} {sum(last) / len(last):.3f}{of}")
     return "  ".join([*parts, f"{idle * now + log.joules():.4g} J"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -45,14 +48,23 @@ def show(result: Result, scenario: str) -> None:
         console.print(table)
     for note in result.notes:
         console.print(note, soft_wrap=True)
-    sent = sum(span.nbytes for span in result.log.spans if span.kind == "transmit")
     m = result.manifest
+    late = [h.node for h in result.log.happenings if h.kind == "late"]
+    if late:
+        console.print(f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)")
+    if result.built.learner and not m["client_updates"]:
+        console.print("nothing was learned: no training was finished in time")
+    above_idle = result.log.joules()
+    sent = sum(span.nbytes for span in result.log.spans if span.kind == "transmit")
     console.print(
-        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J, {sent / 1e6:.4g} MB sent, "
+        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({above_idle:.4g} J above idle), {sent / 1e6:.4g} MB sent, "
         f"{m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
         soft_wrap=True,
     )
     console.print(f"run folder: {result.folder}", soft_wrap=True)
+    if not shutil.which("edufog"):
+        activate = Path(sys.executable).parent / "activate"
+        console.print(f"edufog is not on the PATH; first: source {activate}", soft_wrap=True)
     console.print("try next:")
     for command in (f"edufog run {scenario} --seed {m['seed'] + 1}", f"edufog check {scenario}", "edufog list devices"):
         console.print(f"  {command}", soft_wrap=True)
