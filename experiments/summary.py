@@ -57,8 +57,8 @@ def show(result: Result, scenario: str) -> None:
     above_idle = result.log.joules()
     sent = sum(span.nbytes for span in result.log.spans if span.kind == "transmit")
     console.print(
-        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({above_idle:.4g} J above idle), {sent / 1e6:.4g} MB sent, "
-        f"{m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
+        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({above_idle:.4g} J above idle), "
+        f"{sent / 1e6:.4g} MB sent, {m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
         soft_wrap=True,
     )
     console.print(f"run folder: {result.folder}", soft_wrap=True)
