@@ -55,7 +55,7 @@ def test_the_texts_below_are_good_before_they_are_spoilt(text, tmp_path, monkeyp
     monkeypatch.setenv("EDUFOG_DATA", str(tmp_path))
     (tmp_path / "star.csv").touch()
     (tmp_path / "s.yaml").write_text(text)
-    Scenario.load(tmp_path / "s.yaml")
+    assert text.startswith(f"title: {Scenario.load(tmp_path / 's.yaml').title}\n")
 
 
 KEYS_AND_TYPES = [
