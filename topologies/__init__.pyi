@@ -1,6 +1,7 @@
 from .files import read_json as read_json
 from .files import write_json as write_json
 from .hierarchy import Hierarchy as Hierarchy
+from .placement import with_radio as with_radio
 from .profiles import DeviceProfile as DeviceProfile
 from .profiles import LinkProfile as LinkProfile
 from .profiles import device as device
@@ -8,6 +9,8 @@ from .profiles import devices as devices
 from .profiles import figures as figures
 from .profiles import link as link
 from .profiles import links as links
+from .radio.budget import Radio as Radio
+from .radio.rooms import Room as Room
 from .schools import campus as campus
 from .schools import classroom as classroom
 from .schools import district as district

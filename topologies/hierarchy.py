@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import networkx as nx
 
+from .groups import Group, Groups, word_of
 from .profiles import DeviceProfile, LinkProfile
 from .profiles import device as find_device
 from .profiles import link as find_link
+from .twins import unfolded, with_profiles
+
+if TYPE_CHECKING:
+    from .radio.channel import Channel
 
 P = TypeVar("P")
 RESERVED = frozenset({"self", "root", "node", "parent", "tier", "profile", "link"})
@@ -22,8 +27,9 @@ class Hierarchy:
 
     Node names are opaque and unique. `graph` is for reading: nodes hold `tier`, `profile` and `attributes`, edges hold
     `link`, `medium` and `sideways`; it grows by `add` and `connect`, which keep the tree in step. Profiles are objects
-    or names in the catalogue. A root without a profile costs nothing (gossip, or a server outside the study). Every
-    mistake is a ValueError that names the node, and leaves the hierarchy as it was.
+    or names in the catalogue. A root without a profile costs nothing (gossip, or a server outside the study). A group's
+    members are no nodes: `graph`, `nodes`, `children` and `len` know nothing of them until `unfolded` makes them nodes.
+    Every mistake is a ValueError that names the node, and leaves the hierarchy as it was.
     """
 
     graph: nx.Graph
@@ -36,6 +42,7 @@ class Hierarchy:
         self._children: dict[str, list[str]] = {}
         self._peers: dict[str, list[str]] = {}
         self._sideways: list[tuple[str, str]] = []
+        self._groups = Groups()
         self._tiers: dict[str, dict[str, None]] = {}  # each tier, and those seen directly above it, in order
         self._insert(root, None, tier, None if profile is None else _find(str(root), find_device, profile), attributes)
 
@@ -55,6 +62,36 @@ class Hierarchy:
         self._insert(node, parent, tier, _find(str(node), find_device, profile), attributes)
         cell = f"{parent}|{found_link.name}" if found_link.shared else None
         self.graph.add_edge(parent, node, link=found_link, medium=cell, sideways=False)
+
+    def add_group(
+        self,
+        parent: str,
+        count: int,
+        tier: str,
+        profile: DeviceProfile | str,
+        link: LinkProfile | str,
+        name: str | None = None,
+        *,
+        up_bits_per_s: Any = None,
+        down_bits_per_s: Any = None,
+        **attributes: Any,
+    ) -> None:
+        """Put *count* like devices under *parent* as one entry; they are called *name*0, *name*1, ...
+
+        Without a name they are called after their kind: `room0/tablet0`. Rates are one number or one per member;
+        without them all have the link's. An attribute that is a numpy array holds one value per member.
+        """
+        device = _find(str(parent), find_device, profile)
+        name = f"{parent}/{word_of(device)}" if name is None else name
+        if parent not in self:
+            raise ValueError(f"{name}: its parent {parent!r} is unknown")
+        wire = _find(str(name), find_link, link)
+        self._check(name, parent, tier, attributes)
+        group = Group(name, parent, count, tier, device, wire, up_bits_per_s, down_bits_per_s, attributes)
+        if name in self._groups or any(member in self._parents for member in self.members(group)):
+            raise ValueError(f"{name}: there are members of this name; give the group another name")
+        self._tiers.setdefault(tier, {})[self.tier(parent)] = None
+        self._groups.add(group, after=len(self._parents))
 
     def connect(self, a: str, b: str, link: LinkProfile | str, medium: str | None = None) -> None:
         """Join *a* and *b* beside the tree.
@@ -76,6 +113,41 @@ class Hierarchy:
         self._sideways.append((a, b))
         self._peers.setdefault(a, []).append(b)
         self._peers.setdefault(b, []).append(a)
+
+    def with_profiles(
+        self, device: Callable[[DeviceProfile], DeviceProfile], link: Callable[[LinkProfile], LinkProfile]
+    ) -> Hierarchy:
+        """The same tree in which every profile is what *device* or *link* makes of it; cells keep their names."""
+        return with_profiles(self, device, link)
+
+    def groups(self, parent: str | None = None) -> tuple[Group, ...]:
+        """All groups, or those of one *parent*, in the order they were added."""
+        return self._groups.of(None if parent is None else self._known(parent))
+
+    def group_of(self, node: str) -> Group | None:
+        """The group that a *node* of this name would be a member of."""
+        return self._groups.holding(node)
+
+    @staticmethod
+    def members(group: Group) -> Iterator[str]:
+        """The names of a group's members, one by one."""
+        return map(group.name_of, range(group.count))
+
+    @property
+    def population(self) -> int:
+        """How many there are: all nodes, and all members of groups."""
+        return len(self) + sum(group.count for group in self._groups.of(None))
+
+    def entries(self) -> Iterator[str | Group]:
+        """All nodes and groups, in the order they were added."""
+        return self._groups.among(self._parents)
+
+    def unfolded(self, groups: Iterable[Group | str] | None = None) -> Hierarchy:
+        """The same tree in which the members of these groups (all of them if none are named) are nodes.
+
+        They stand where they would stand had they been added one by one in place of the group.
+        """
+        return unfolded(self, groups)
 
     def parent(self, node: str) -> str | None:
         """The node that *node* reports to; None for the root."""
@@ -114,6 +186,11 @@ class Hierarchy:
         medium: str | None = self._edge(a, b)["medium"]
         return medium
 
+    def channel(self, a: str, b: str) -> Channel | None:
+        """The radio channel of the link between two neighbours, where rates come from positions; else None."""
+        channel: Channel | None = self._edge(a, b).get("channel")
+        return channel
+
     def cell(self, node: str) -> str | None:
         """The cell that the uplink of *node* shares with its siblings: `parent|link`; None if it shares nothing."""
         parent = self.parent(node)
@@ -132,7 +209,7 @@ class Hierarchy:
     @property
     def leaves(self) -> tuple[str, ...]:
         """The nodes without children, in the order they were added."""
-        return tuple(node for node in self._parents if node not in self._children)
+        return tuple(n for n in self._parents if n not in self._children and not self._groups.of(n))
 
     def nodes(self, tier: str | None = None) -> tuple[str, ...]:
         """All nodes, or those of one *tier*, in the order they were added: a parent comes before its children."""
@@ -170,25 +247,29 @@ class Hierarchy:
         return isinstance(node, str) and node in self._parents
 
     def __repr__(self) -> str:
-        return f"<Hierarchy {self.root}: {len(self)} nodes in {' > '.join(self.tiers)}>"
+        return f"<Hierarchy {self.root}: {self.population} nodes in {' > '.join(self.tiers)}>"
 
     def _insert(self, node: str, parent: str | None, tier: str, profile: DeviceProfile | None, attributes: Any) -> None:
+        self._check(node, parent, tier, attributes)
+        if parent is not None:
+            self._tiers.setdefault(tier, {})[self.tier(parent)] = None
+            self._children.setdefault(parent, []).append(node)
+        self._tiers.setdefault(tier, {})
+        self._parents[node] = parent
+        self.graph.add_node(node, tier=tier, profile=profile, attributes=attributes)
+
+    def _check(self, node: str, parent: str | None, tier: str, attributes: Any) -> None:
+        """Refuse what cannot be put under *parent*."""
         if not isinstance(node, str) or not node:
             raise ValueError(f"a node's name must be a text, got {node!r}")
-        if node in self:
+        if node in self or self.group_of(node):
             raise ValueError(f"{node}: there are two nodes of this name")
         if not isinstance(tier, str) or not tier:
             raise ValueError(f"{node}: tier must be a text, got {tier!r}")
         if clash := RESERVED & attributes.keys():
             raise ValueError(f"{node}: an attribute cannot be called {min(clash)!r}")
         if parent is not None:
-            above = self.tier(parent)
-            self._check_tier(node, tier, above)
-            self._tiers.setdefault(tier, {})[above] = None
-            self._children.setdefault(parent, []).append(node)
-        self._tiers.setdefault(tier, {})
-        self._parents[node] = parent
-        self.graph.add_node(node, tier=tier, profile=profile, attributes=attributes)
+            self._check_tier(node, tier, self.tier(parent))
 
     def _check_tier(self, node: str, tier: str, above: str) -> None:
         """Refuse a tier that would be its own ancestor, here or by way of another branch."""
@@ -207,7 +288,9 @@ class Hierarchy:
 
     def _known(self, node: str) -> str:
         if node not in self:
-            raise ValueError(f"there is no node {node!r}")
+            group = self.group_of(node) if isinstance(node, str) else None
+            hint = f"; it is a member of the group {group.name!r}, which can be unfolded" if group else ""
+            raise ValueError(f"there is no node {node!r}{hint}")
         return node
 
     def _edge(self, a: str, b: str) -> Mapping[str, Any]:

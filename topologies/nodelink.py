@@ -3,6 +3,9 @@
 The tree's edges run from parent (`source`) to child (`target`); those with `"sideways": true` lie beside it. A profile
 is the name of one in the document's own `graph.devices` or `graph.links`, a name in the catalogue, or an object with
 all its figures, or with `based_on` and the figures that differ.
+
+A node with a `count` is a group of so many leaves; `members` holds what differs among them, a list per name: the rates
+`up_bits_per_s` and `down_bits_per_s`, and attributes.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
+from .groups import Group
 from .hierarchy import RESERVED, Hierarchy
 from .inline import DEVICES, LINKS, entries_of, figures_of, key_of, keys, plain, profile, table
 from .profiles import DeviceProfile, LinkProfile
@@ -21,7 +27,11 @@ def as_dict(hierarchy: Hierarchy) -> dict[str, Any]:
     links: dict[str, LinkProfile] = {}
     nodes: list[dict[str, Any]] = []
     edges: list[dict[str, Any]] = []
-    for node in hierarchy.nodes():
+    for node in hierarchy.entries():
+        if isinstance(node, Group):
+            nodes.append(_group(node, devices))
+            edges.append({"source": node.parent, "target": node.name, "link": key_of(node.link, links)})
+            continue
         own, parent = hierarchy.profile(node), hierarchy.parent(node)
         key = None if own is None else key_of(own, devices)
         attributes = plain(node, hierarchy.attributes(node))
@@ -43,6 +53,8 @@ def from_dict(document: Any) -> Hierarchy:
     nodes = _nodes(document["nodes"])
     uplinks, sideways = _edges(document["edges"], nodes)
     root = _root(graph.get("root"), nodes, uplinks)
+    if "count" in nodes[root]:
+        raise ValueError(f"node {root!r}: a group cannot be the root")
     given = nodes[root].get("profile")
     own = None if given is None else profile(DEVICES, f"node {root!r}", given, devices)
     hierarchy = Hierarchy(root, nodes[root]["tier"], own, **nodes[root].get("attributes", {}))
@@ -50,11 +62,42 @@ def from_dict(document: Any) -> Hierarchy:
         entry, edge = nodes[node], uplinks[node]
         device = profile(DEVICES, f"node {node!r}", entry.get("profile"), devices)
         link = profile(LINKS, f"edge to {node!r}", edge["link"], links)
-        hierarchy.add(node, edge["source"], entry["tier"], device, link, **entry.get("attributes", {}))
+        if edge["source"] in nodes and "count" in nodes[edge["source"]]:
+            raise ValueError(f"edge to {node!r}: {edge['source']!r} is a group; its members are leaves")
+        own = entry.get("attributes", {})
+        if "count" in entry:
+            own = own | _members(node, entry)
+            hierarchy.add_group(edge["source"], entry["count"], entry["tier"], device, link, node, **own)
+        else:
+            hierarchy.add(node, edge["source"], entry["tier"], device, link, **own)
     for edge in sideways:
         link = profile(LINKS, f"edge {edge['source']!r} - {edge['target']!r}", edge["link"], links)
         hierarchy.connect(edge["source"], edge["target"], link, edge.get("medium"))
     return hierarchy
+
+
+def _group(group: Group, devices: dict[str, DeviceProfile]) -> dict[str, Any]:
+    """A group's entry; its arrays are lists."""
+    rates = {"up_bits_per_s": group.up_bits_per_s, "down_bits_per_s": group.down_bits_per_s}
+    arrays = {key: value for key, value in {**rates, **group.attributes}.items() if isinstance(value, np.ndarray)}
+    members = plain(group.name, {key: value.tolist() for key, value in arrays.items()})
+    shared = plain(group.name, {key: value for key, value in group.attributes.items() if key not in arrays})
+    entry = {"id": group.name, "count": group.count, "tier": group.tier, "profile": key_of(group.profile, devices)}
+    return {**entry, "attributes": shared, **({"members": members} if members else {})}
+
+
+def _members(group: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What differs among the members of a group, as arrays."""
+    given = entry.get("members", {})
+    if not isinstance(given, dict):
+        raise ValueError(f"node {group!r}: members must be an object of lists")
+    if clash := (RESERVED | {"name", "count"}) & (given.keys() | entry.get("attributes", {}).keys()):
+        raise ValueError(f"node {group!r}: an attribute of a group cannot be called {min(clash)!r}")
+    arrays = {}
+    for name, values in given.items():
+        kinds = set(map(type, entries_of(f"node {group!r}: members: {name}", values)))
+        arrays[name] = np.array(values, None if len(kinds) == 1 and kinds <= {bool, int, float, str} else object)
+    return arrays
 
 
 def _nodes(entries: Any) -> dict[str, dict[str, Any]]:
@@ -63,12 +106,14 @@ def _nodes(entries: Any) -> dict[str, dict[str, Any]]:
     for index, entry in enumerate(entries_of("nodes", entries)):
         name = entry.get("id") if isinstance(entry, dict) else None
         where = f"node {name!r}" if isinstance(name, str) else f"nodes[{index}]"
-        keys(where, entry, ("id", "tier"), ("profile", "attributes"))
+        keys(where, entry, ("id", "tier"), ("profile", "attributes", "count", "members"))
         if not isinstance(name, str):
             raise ValueError(f"{where}: id must be a text, got {name!r}")
         if name in nodes:
             raise ValueError(f"{where}: there are two nodes of this name")
         attributes = entry.get("attributes", {})
+        if "members" in entry and "count" not in entry:
+            raise ValueError(f"{where}: members are of a group, which has a count")
         if not isinstance(attributes, dict) or RESERVED & attributes.keys():
             raise ValueError(f"{where}: attributes must be an object without {', '.join(sorted(RESERVED))}")
         nodes[name] = entry

@@ -31,28 +31,57 @@ class Rule(NamedTuple):
 POSITIVE = Rule("> 0", lambda value: value > 0)
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 SHARE = Rule("> 0 and <= 1", lambda value: 0 < value <= 1)
+AT_LEAST_ONE = Rule(">= 1", lambda value: value >= 1)
 PROBABILITY = Rule(">= 0 and < 1", lambda value: 0 <= value < 1)
 
-DEVICE_RULES: Mapping[str, Rule] = MappingProxyType({
-    "flops_per_s": POSITIVE, "utilisation": SHARE, "memory_bytes": POSITIVE, "memory_bytes_per_s": POSITIVE,
-    "idle_watts": NOT_NEGATIVE, "busy_watts": NOT_NEGATIVE, "battery_joules": NOT_NEGATIVE,
-    "half_flops_per_s": NOT_NEGATIVE,
-})
-LINK_RULES: Mapping[str, Rule] = MappingProxyType({
-    "up_bits_per_s": POSITIVE, "down_bits_per_s": POSITIVE, "latency_seconds": NOT_NEGATIVE,
-    "jitter_seconds": NOT_NEGATIVE, "loss": PROBABILITY, "range_metres": NOT_NEGATIVE, "carrier_hertz": NOT_NEGATIVE,
-    "transmit_watts": NOT_NEGATIVE, "receive_watts": NOT_NEGATIVE, "idle_watts": NOT_NEGATIVE,
-    "sleep_watts": NOT_NEGATIVE, "tail_seconds": NOT_NEGATIVE, "tail_watts": NOT_NEGATIVE,
-    "infrastructure_joules_per_byte": NOT_NEGATIVE,
-})
+DEVICE_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "flops_per_s": POSITIVE,
+        "utilisation": SHARE,
+        "memory_bytes": POSITIVE,
+        "memory_bytes_per_s": POSITIVE,
+        "idle_watts": NOT_NEGATIVE,
+        "busy_watts": NOT_NEGATIVE,
+        "battery_joules": NOT_NEGATIVE,
+        "half_flops_per_s": NOT_NEGATIVE,
+        "launch_seconds": NOT_NEGATIVE,
+        "pue": AT_LEAST_ONE,
+    }
+)
+LINK_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "up_bits_per_s": POSITIVE,
+        "down_bits_per_s": POSITIVE,
+        "latency_seconds": NOT_NEGATIVE,
+        "jitter_seconds": NOT_NEGATIVE,
+        "loss": PROBABILITY,
+        "range_metres": NOT_NEGATIVE,
+        "carrier_hertz": NOT_NEGATIVE,
+        "transmit_watts": NOT_NEGATIVE,
+        "receive_watts": NOT_NEGATIVE,
+        "idle_watts": NOT_NEGATIVE,
+        "sleep_watts": NOT_NEGATIVE,
+        "tail_seconds": NOT_NEGATIVE,
+        "tail_watts": NOT_NEGATIVE,
+        "infrastructure_joules_per_byte": NOT_NEGATIVE,
+        "infrastructure_watts": NOT_NEGATIVE,
+        "payload_bytes": NOT_NEGATIVE,
+        "header_bytes": NOT_NEGATIVE,
+    }
+)
+# Pairs of which the first must not be below the second, the highest first.
+DEVICE_ORDER = (("busy_watts", "idle_watts"),)
+LINK_ORDER = (("transmit_watts", "idle_watts"), ("receive_watts", "idle_watts"), ("idle_watts", "sleep_watts"))
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """What a device can do and what it draws; `kind` is the tier it is made for.
 
-    `flops_per_s` is the fp32 peak, of which training reaches `utilisation`. `half_flops_per_s` 0 means no faster than
-    fp32, `battery_joules` 0 means mains. Watts are of the whole device. Raises ValueError, naming profile and figure.
+    `flops_per_s` is the fp32 peak, of which training reaches `utilisation`; starting one operation takes
+    `launch_seconds`. `half_flops_per_s` 0 means no faster than fp32, `battery_joules` 0 means mains. Watts are of the
+    whole device; its building draws `pue` times as much (power usage effectiveness, ISO/IEC 30134-2; 1: nothing on
+    top). Raises ValueError, naming profile and figure.
     """
 
     name: str
@@ -66,6 +95,8 @@ class DeviceProfile:
     busy_watts: float
     battery_joules: float = 0.0
     half_flops_per_s: float = 0.0
+    launch_seconds: float = 0.0
+    pue: float = 1.0
     radios: tuple[str, ...] = ()
     description: str = ""
 
@@ -75,7 +106,8 @@ class DeviceProfile:
             raise ValueError(f"{self.name}: cores must be a whole number >= 1, got {self.cores!r}")
         if not isinstance(self.radios, tuple | list) or not all(isinstance(radio, str) for radio in self.radios):
             raise ValueError(f"{self.name}: radios must be a list of names, got {self.radios!r}")
-        _at_least(self, "busy_watts", "idle_watts")
+        for larger, smaller in DEVICE_ORDER:
+            _at_least(self, larger, smaller)
         object.__setattr__(self, "cores", int(self.cores))
         object.__setattr__(self, "radios", tuple(self.radios))
 
@@ -89,9 +121,12 @@ class DeviceProfile:
 class LinkProfile:
     """What a link can carry and what each end draws; up is towards the root.
 
-    A `shared` link is one medium for all stations on it, both ways (a Wi-Fi cell); an unshared one gives each direction
-    its own rate. `range_metres` 0 means not limited by distance, `carrier_hertz` 0 a wire. After a transfer the radio
-    draws `tail_watts` for `tail_seconds`. Raises ValueError, naming profile and figure.
+    A `shared` link is one medium for all stations on it, both ways (a Wi-Fi cell); an unshared one gives each
+    direction its own rate, one at a time if it is `half_duplex`. `range_metres` 0 means not limited by distance,
+    `carrier_hertz` 0 a wire. After a transfer the radio draws `tail_watts` for `tail_seconds`. The access point or
+    switch port behind it draws `infrastructure_watts` all the time, the network beyond
+    `infrastructure_joules_per_byte`. Every `payload_bytes` carry `header_bytes` on top (0: the rates are of payload
+    already). Raises ValueError, naming profile and figure.
     """
 
     name: str
@@ -111,16 +146,22 @@ class LinkProfile:
     tail_seconds: float = 0.0
     tail_watts: float = 0.0
     infrastructure_joules_per_byte: float = 0.0
+    infrastructure_watts: float = 0.0
+    payload_bytes: float = 0.0
+    header_bytes: float = 0.0
+    half_duplex: bool = False
     description: str = ""
 
     def __post_init__(self) -> None:
         _check(self, LINK_RULES)
-        if not isinstance(self.shared, bool):
-            raise ValueError(f"{self.name}: shared must be true or false, got {self.shared!r}")
+        for word in ("shared", "half_duplex"):
+            if not isinstance(getattr(self, word), bool):
+                raise ValueError(f"{self.name}: {word} must be true or false, got {getattr(self, word)!r}")
         # A span holds what a transfer adds above idle, which must not be negative.
-        _at_least(self, "transmit_watts", "idle_watts")
-        _at_least(self, "receive_watts", "idle_watts")
-        _at_least(self, "idle_watts", "sleep_watts")
+        for larger, smaller in LINK_ORDER:
+            _at_least(self, larger, smaller)
+        if self.header_bytes and not self.payload_bytes:
+            raise ValueError(f"{self.name}: header_bytes needs payload_bytes: how many bytes does a header go with?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +217,12 @@ def _links() -> Mapping[str, LinkProfile]:
 def _values(file: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each profile of *file* with what its constructor takes."""
     words: Mapping[str, Callable[[str], Any]] = {
-        "description": str, "kind": str, "cores": int,
-        "radios": lambda text: text.split(";"), "shared": lambda text: text == "yes",
+        "description": str,
+        "kind": str,
+        "cores": int,
+        "radios": lambda text: text.split(";"),
+        "shared": lambda text: text == "yes",
+        "half_duplex": lambda text: text == "yes",
     }
     grouped: dict[str, dict[str, Any]] = {}
     for row in _rows(file):

@@ -2,13 +2,15 @@
 
 Node names are paths such as `campus0/room1/tablet3`. Profiles are names in the catalogue or objects. A mix of devices,
 `{"chromebook_n100": 0.6, "laptop_i5u": 0.4}`, is met exactly over the whole hierarchy (largest remainders, ties to the
-first named), then dealt out in an order that depends on the seed alone.
+first named), then dealt out in an order that depends on the seed alone. *grouped* devices are no nodes of their own:
+each room holds one group of every profile in it, for trees of a million devices.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from math import floor, fsum
 from numbers import Integral, Real
 from typing import Any
@@ -16,6 +18,7 @@ from zlib import crc32
 
 import numpy as np
 
+from .groups import word_of
 from .hierarchy import Hierarchy
 from .profiles import DeviceProfile, LinkProfile
 from .profiles import device as find_device
@@ -33,10 +36,11 @@ def classroom(
     edge: Device = "classroom_edge_box",
     name: str = "room0",
     seed: int = 0,
+    grouped: bool = False,
 ) -> Hierarchy:
     """One classroom: student devices around an edge node, which is the root."""
     room = Hierarchy(name, "classroom", edge)
-    _add_devices(room, name, _deal(device, _count("devices", devices), seed), access)
+    _add_devices(room, name, _deal(device, _count("devices", devices), seed), access, grouped)
     return room
 
 
@@ -51,11 +55,12 @@ def campus(
     campus: Device = "campus_l4",
     name: str = "campus0",
     seed: int = 0,
+    grouped: bool = False,
 ) -> Hierarchy:
     """One campus: classrooms of so many *devices* each, wired to the campus server, which is the root."""
     school = Hierarchy(name, "campus", campus, institution=name)
     dealt = _deal(device_mix, _count("classrooms", classrooms) * _count("devices", devices), seed)
-    _add_rooms(school, name, classrooms, devices, dealt, access, campus_link, edge)
+    _add_rooms(school, name, classrooms, devices, dealt, access, campus_link, edge, grouped)
     return school
 
 
@@ -72,6 +77,7 @@ def district(
     campus: Device = "campus_l4",
     cloud: Device | None = "cloud_h100",
     seed: int = 0,
+    grouped: bool = False,
 ) -> Hierarchy:
     """A district: campuses of so many *classrooms* of so many *devices*, under one cloud."""
     tree = Hierarchy("cloud", "cloud", cloud)
@@ -80,7 +86,7 @@ def district(
     for index in range(campuses):
         name = f"campus{index}"
         tree.add(name, "cloud", "campus", campus, cloud_link, institution=name)
-        _add_rooms(tree, name, classrooms, devices, dealt, access, campus_link, edge)
+        _add_rooms(tree, name, classrooms, devices, dealt, access, campus_link, edge, grouped)
     return tree
 
 
@@ -98,7 +104,7 @@ def star(
     names = list(clients) if isinstance(clients, Sequence) and not isinstance(clients, str) else None
     dealt = _deal(device, _count("clients", clients if names is None else len(names)), seed)
     for index, profile in enumerate(dealt):
-        name = f"{_word(profile)}{index}" if names is None else names[index]
+        name = f"{word_of(profile)}{index}" if names is None else names[index]
         tree.add(name, "cloud", tier, profile, link)
     return tree
 
@@ -183,22 +189,26 @@ def _add_rooms(
     access: Link,
     wire: Link,
     edge: Device,
+    grouped: bool,
 ) -> None:
     for index in range(rooms):
         room = f"{school}/room{index}"
         tree.add(room, school, "classroom", edge, wire, institution=school)
-        _add_devices(tree, room, (next(dealt) for _ in range(devices)), access, institution=school)
+        _add_devices(tree, room, islice(dealt, devices), access, grouped, institution=school)
 
 
-def _add_devices(tree: Hierarchy, room: str, dealt: Iterator[DeviceProfile], access: Link, **attributes: Any) -> None:
+def _add_devices(
+    tree: Hierarchy, room: str, dealt: Iterator[DeviceProfile], access: Link, grouped: bool, **attributes: Any
+) -> None:
+    if grouped:
+        for profile, count in Counter(dealt).items():
+            taken = [group.name for group in tree.groups(room)]
+            name = f"{room}/{word_of(profile)}"
+            name = f"{room}/{profile.name}-" if name in taken else name  # two sorts of chromebook
+            tree.add_group(room, count, "device", profile, access, name, **attributes)
+        return
     for index, profile in enumerate(dealt):
-        tree.add(f"{room}/{_word(profile)}{index}", room, "device", profile, access, **attributes)
-
-
-def _word(profile: DeviceProfile) -> str:
-    """What a student would call it: the chromebook of `chromebook_n100`, else device."""
-    words = re.split(r"[\W\d_]+", profile.name.lower())
-    return next((word for word in ("chromebook", "tablet", "phone", "laptop", "pi") if word in words), "device")
+        tree.add(f"{room}/{word_of(profile)}{index}", room, "device", profile, access, **attributes)
 
 
 def _deal(mix: Mix, count: int, seed: int) -> Iterator[DeviceProfile]:

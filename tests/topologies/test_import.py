@@ -5,7 +5,7 @@ import topologies
 
 
 def test_public_names_are_all_there():
-    assert len(topologies.__all__) == 15
+    assert len(topologies.__all__) == 18
     assert all(getattr(topologies, name) is not None for name in topologies.__all__)
 
 
