@@ -1,148 +1,43 @@
 """Work that flows through shared resources in simulated time: the one place where time passes.
 
 Bits through links, airtime of a Wi-Fi cell, FLOPs through a processor: each is an amount of work that runs through one
-or more resources at its weighted max-min fair rate. `sharing.solve` is that allocation and knows nothing of time;
-`Fluid` keeps it true while flows come, go and change. This is the exact and readable reference for any faster solver.
+or more resources at its weighted max-min fair rate. Who gets how much is kept by `balance.Balance`; here flows arrive,
+queue for slots and end. `reference.ReferenceFluid` does the same by solving everything anew, slowly and plainly.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from itertools import chain, count, islice
+from collections.abc import Callable, Mapping
+from functools import partial
+from heapq import heapify, heappop, heappush
+from itertools import count
 
 import simpy
 from simpy.events import URGENT, EventPriority
 
-from simulator.sharing import solve
+from simulator.balance import Balance
+from simulator.checks import check_amount, check_path, check_resource, coefficients
+from simulator.flows import Flow as Flow
+from simulator.flows import Resource as Resource
+from simulator.flows import Uses as Uses
+from simulator.shares import TOGETHER, Share
 
 AFTER_ALL = EventPriority(2)  # simpy's own events have 0 or 1: a settling comes once the others of its instant are done
-TOGETHER = 1e-12  # of its amount: a flow as near to its end as this ends with the first of its component
-
-
-@dataclass(eq=False, slots=True)
-class Resource:
-    """What flows share: a link in bit/s, a cell in seconds of airtime per second, a processor in FLOP/s.
-
-    Made by `Fluid.resource`; its capacity is changed by `Fluid.set_capacity` only.
-    """
-
-    name: str
-    capacity: float
-    slots: int | None = None
-    _flows: dict[Flow, None] = field(default_factory=dict, repr=False)  # in order of arrival
-
-    def served(self) -> Iterable[Flow]:
-        """The flows whose turn it is here: all of them, or the first `slots` arrivals."""
-        return self._flows if self.slots is None else islice(self._flows, self.slots)
-
-
-Uses = Mapping[Resource, float] | Sequence[Resource]  # units per unit of flow, or each as often as it is crossed
-
-
-class Flow(simpy.Event):
-    """An amount of work on its way; the event succeeds, with the time as its value, when all of it has passed.
-
-    Made by `Fluid.flow`. `amount`, `uses`, `weight` and `rate_cap` may be read at any time. A flow that has finished or
-    was cancelled has ended: to change or cancel it then does nothing, and `passed` and `used` stay readable.
-    """
-
-    def __init__(
-        self, fluid: Fluid, amount: float, uses: Mapping[Resource, float], weight: float, rate_cap: float
-    ) -> None:
-        super().__init__(fluid.env)
-        self.amount, self.uses, self.weight, self.rate_cap = amount, uses, weight, rate_cap
-        self._fluid = fluid
-        self._serial = next(fluid._count)
-        self._live = True
-        self._passed, self._since, self._rate = 0.0, self.env.now, 0.0  # passed until `since`, and the rate from there
-        self._due = math.inf  # when it will have passed, if nothing changes
-        self._earlier: Mapping[Resource, float] = {}  # used on former paths, until `mark` had passed
-        self._mark = 0.0
-        self._arrive()
-
-    @property
-    def passed(self) -> float:
-        """How much has passed until now."""
-        return min(self.amount, self._passed + self._rate * (self.env.now - self._since))
-
-    @property
-    def used(self) -> Mapping[Resource, float]:
-        """How much of each resource it has taken until now, former resources included."""
-        used, passed = dict(self._earlier), self.passed - self._mark
-        for resource, units in self.uses.items():
-            used[resource] = used.get(resource, 0.0) + units * passed
-        return used
-
-    def change(self, *, uses: Uses | None = None, rate_cap: float | None = None) -> None:
-        """Go on from here over other resources, at other coefficients or under another cap.
-
-        The flow keeps its turn where it was and queues last where it is new (so two flows that change into each other's
-        queues may wait for ever). Raises ValueError as `Fluid.flow` does.
-        """
-        if not self._live:
-            return
-        new = self.uses if uses is None else _coefficients(uses)
-        cap = self.rate_cap if rate_cap is None else rate_cap
-        _check_path(new, cap, known=self.uses)
-        self._fluid._disturb(self, *self.uses, *new)
-        self._earlier, self._mark = self.used, self.passed
-        for resource in self.uses:
-            if resource not in new:
-                del resource._flows[self]
-        self.uses, self.rate_cap = new, cap
-        self._arrive()
-
-    def cancel(self) -> None:
-        """End here and now, unless it has ended; the event will never fire."""
-        if self._live:
-            self._leave()
-
-    def _arrive(self) -> None:
-        for resource in self.uses:
-            resource._flows.setdefault(self)
-        self._queues = [resource for resource in self.uses if resource.slots is not None]
-
-    def _leave(self) -> None:
-        self._wait()
-        self._live = False
-        for resource in self.uses:
-            del resource._flows[self]
-        self._fluid._disturb(*self.uses)
-
-    def _end(self) -> None:
-        self._leave()
-        self._passed = self.amount
-        self._ok, self._value = True, self.env.now
-        self.env.schedule(self, URGENT)  # rather than succeed(): what is due at a deadline must not lose a race to it
-
-    def _has_turn(self) -> bool:
-        return all(self in resource.served() for resource in self._queues)
-
-    def _go(self, rate: float) -> None:
-        """Flow at this rate from now on. An unchanged rate changes no number, so rounding cannot creep in."""
-        if rate != self._rate or self._due == math.inf:
-            self._passed, self._since, self._rate = self.passed, self.env.now, rate
-            left = self.amount - self._passed
-            self._due = self._since + (left / rate if rate else math.inf if left else 0.0)
-
-    def _wait(self) -> None:
-        self._go(0.0)
-        self._due = math.inf
 
 
 class _Call(simpy.Event):
-    """Calls a function after a delay with a priority of one's choice, which simpy's Timeout does not offer."""
+    """Calls functions after a delay with a priority of one's choice, which simpy's Timeout does not offer.
+
+    More may be added to `functions` while they are called.
+    """
 
     def __init__(
         self, env: simpy.Environment, function: Callable[[simpy.Event], None], priority: EventPriority, delay: float = 0
     ) -> None:
-        super().__init__(env)
+        self.env = env
+        self.callbacks = self.functions = [function]
         self._ok, self._value = True, None
-        self.callbacks.append(function)
         self.at = env.now + delay
         env.schedule(self, priority, delay)
 
@@ -150,33 +45,38 @@ class _Call(simpy.Event):
 class Fluid:
     """Work that flows through shared resources at weighted max-min fair rates, in simulated time.
 
-    Changes only mark what they touch. After the other events of the instant, one settling solves anew the components
-    (flows connected by resources) that were touched; a change later in the same instant just brings another settling,
-    with no time passed in between. Flows end before the ordinary events of their instant, so one that is due at a
-    deadline has met it.
+    Changes only mark what they touch. After the other events of the instant, one settling finds the levels of what was
+    touched; a change later in the same instant just brings another settling, with no time passed in between. Flows end
+    before the ordinary events of their instant, so one that is due at a deadline has met it.
     """
 
     def __init__(self, env: simpy.Environment) -> None:
         self.env = env
         self._count = count()
-        self._dirty: dict[Flow | Resource, None] = {}
+        self._balance = Balance(env)
         self._settling: _Call | None = None
         self._alarm: _Call | None = None
-        # The first to end of each component: when, serial, tie-break, flow. Void once the flow is due at another time.
-        self._ends: list[tuple[float, int, int, Flow]] = []
+        # When the first of a share ends, or a flow that its cap holds; void once that is due at another time.
+        self._ends: list[tuple[float, int, Share | Flow]] = []
+        self._many = 64
 
     def resource(self, name: str, capacity: float, *, slots: int | None = None) -> Resource:
         """A resource of so many units per second; with slots, that many flows run at a time and the others queue."""
-        _check(f"resource {name!r}: capacity", capacity, ">= 0 and finite", 0 <= capacity < math.inf)
-        if slots is not None:
-            _check(f"resource {name!r}: slots", slots, "a whole number >= 1", isinstance(slots, int) and slots >= 1)
+        check_resource(name, capacity, slots)
         return Resource(name, capacity, slots)
 
     def set_capacity(self, resource: Resource, capacity: float) -> None:
         """Give a resource another capacity from now on; 0 stalls what flows there: an outage."""
-        _check(f"resource {resource.name!r}: capacity", capacity, ">= 0 and finite", 0 <= capacity < math.inf)
+        check_resource(resource.name, capacity)
+        alone = resource._alone
+        if alone is not None:
+            self._stop(alone)
         resource.capacity = capacity
-        self._disturb(resource)
+        if alone is not None:
+            self._start(alone)
+        for share in resource._shares:
+            self._balance.disturb(share)
+        self._call()
 
     def flow(self, amount: float, uses: Uses, *, weight: float = 1.0, rate_cap: float = math.inf) -> Flow:
         """Let an amount flow, from now on, through the resources it uses.
@@ -185,93 +85,187 @@ class Fluid:
         first arrivals at every slotted resource it uses. Raises ValueError for figures that make no sense, and for a
         resource whose capacity is 0.
         """
-        _check("flow: amount", amount, ">= 0 and finite", 0 <= amount < math.inf)
-        _check("flow: weight", weight, ">= 0 and finite", 0 <= weight < math.inf)
-        path = _coefficients(uses)
-        _check_path(path, rate_cap)
+        check_amount(amount, weight)
+        path = coefficients(uses)
+        check_path(path, rate_cap)
         flow = Flow(self, amount, path, weight, rate_cap)
-        self._disturb(flow, *path)
+        for resource in path:
+            if resource.slots is not None:
+                self._queue(flow, resource)
+        if not flow._waits:
+            self._start(flow)
+            if self._settling is None:
+                self._call()
         return flow
 
-    def _disturb(self, *touched: Flow | Resource) -> None:
-        self._dirty.update(dict.fromkeys(touched))
-        if self._settling is None:
-            self._settling = _Call(self.env, self._settle, AFTER_ALL)
+    def _change(self, flow: Flow, uses: Mapping[Resource, float], rate_cap: float) -> None:
+        if not flow._waits:
+            self._stop(flow)
+        flow._earlier, flow._turned = flow.used, flow.passed
+        old, flow.uses, flow.rate_cap = flow.uses, uses, rate_cap
+        flow._ceiling = rate_cap / flow._share_weight
+        for resource in uses:
+            if resource.slots is not None and resource not in old:
+                self._queue(flow, resource)
+        for resource in old:
+            if resource.slots is not None and resource not in uses:
+                self._unqueue(flow, resource)
+        if not flow._waits:
+            self._start(flow)
+        self._call()
 
-    def _settle(self, _: simpy.Event) -> None:
-        dirty, self._dirty, self._settling = self._dirty, {}, None
-        settled: set[Flow] = set()
-        for flow in chain.from_iterable((it,) if isinstance(it, Flow) else it.served() for it in dirty):
-            if not flow._live or flow in settled:
-                continue
-            if flow._has_turn():
-                component = _component(flow)
-                settled.update(component)
-                self._pace(component)
-            else:
-                flow._wait()
+    def _remove(self, flow: Flow) -> None:
+        if not flow._waits:
+            self._stop(flow)
+        flow._live = False
+        for resource in flow.uses:
+            if resource.slots is not None:
+                self._unqueue(flow, resource)
+
+    @staticmethod
+    def _queue(flow: Flow, resource: Resource) -> None:
+        if resource._serving < (resource.slots or math.inf):
+            resource._serving += 1
+        else:
+            resource._queue[flow] = None
+            flow._waits += 1
+
+    def _unqueue(self, flow: Flow, resource: Resource) -> None:
+        if flow in resource._queue:
+            del resource._queue[flow]
+            flow._waits -= 1
+        elif resource._queue:
+            following, _ = resource._queue.popitem(last=False)
+            following._waits -= 1
+            if not following._waits and following._live:
+                self._start(following)
+        else:
+            resource._serving -= 1
+
+    def _start(self, flow: Flow) -> None:
+        """Let a flow run that has its turn everywhere."""
+        background = not flow.weight
+        if len(flow.uses) == 1:
+            ((resource, units),) = flow.uses.items()
+            if resource.slots == 1:
+                self._run_alone(flow, resource, min(flow.rate_cap, resource.capacity / units))
+                return
+            flow._path = ((resource._share(background), units),)
+        else:
+            flow._path = [(resource._share(background), units) for resource, units in flow.uses.items()]
+        self._balance.enter(flow)
+
+    def _stop(self, flow: Flow) -> None:
+        """Let a flow run no longer, and note what has passed of it."""
+        if not flow._path and len(flow.uses) == 1:
+            (resource,) = flow.uses
+            if flow._passed < flow.amount:
+                flow._passed = flow.passed
+            flow._rate, flow._since, flow._due = 0.0, self.env.now, math.inf
+            resource._alone = None
+        else:
+            self._balance.leave(flow)
+            flow._path = ()
+
+    def _run_alone(self, flow: Flow, resource: Resource, rate: float) -> None:
+        """In the only slot of the only resource it uses, nobody has to be asked for the rate."""
+        now = self.env.now
+        resource._alone = flow
+        left = flow.amount - flow._passed
+        flow._rate, flow._since = rate, now
+        delay = left / rate if rate else math.inf if left else 0.0
+        if delay < math.inf:
+            flow._due = _Call(self.env, partial(self._end_alone, flow), URGENT, delay).at
+
+    def _end_alone(self, flow: Flow, alarm: simpy.Event) -> None:
+        assert isinstance(alarm, _Call)
+        if flow._due == alarm.at:  # otherwise it is due at another time by now, or has ended
+            self._end(flow, alarm.functions)
+            if self._settling is None:
+                self._call()
+
+    def _call(self) -> None:
+        """Have what was touched settled after the other events of this instant."""
+        if self._settling is None and (self._balance.disturbed or self._balance.retimed):
+            self._settling = _Call(self.env, self._settle_later, AFTER_ALL)
+
+    def _settle_later(self, _: simpy.Event) -> None:
+        self._settling = None
+        self._settle()
+
+    def _settle(self) -> None:
+        self._balance.settle()
+        now, retimed = self.env.now, self._balance.retimed
+        for it in retimed:
+            if isinstance(it, Share):
+                it._due = it.next_due(now)
+            if it._due < math.inf:
+                heappush(self._ends, (it._due, next(self._count), it))
+        retimed.clear()
         self._set_alarm()
 
-    def _pace(self, component: Sequence[Flow]) -> None:
-        """Set the rates of a component and note which of it ends first: that end settles the others anew."""
-        for flow, rate in solve(component).items():
-            flow._go(rate)
-        first = min(flow._due for flow in component)
-        if first == math.inf:
-            return
-        for flow in component:
-            beyond = flow._due - first
-            # As late as rounding alone explains, of the work or of the clock.
-            if beyond * flow._rate <= TOGETHER * flow.amount or beyond <= 2 * math.ulp(first):
-                flow._due = first
-                heappush(self._ends, (first, flow._serial, next(self._count), flow))
-
     def _set_alarm(self) -> None:
-        while self._ends and self._ends[0][0] != self._ends[0][3]._due:
-            heappop(self._ends)
-        if self._ends and (self._alarm is None or self._ends[0][0] < self._alarm.at):
-            self._alarm = _Call(self.env, self._ring, URGENT, self._ends[0][0] - self.env.now)
+        ends = self._ends
+        if len(ends) > self._many:  # most of them may be void
+            ends[:] = [end for end in ends if end[0] == end[2]._due]
+            heapify(ends)
+            self._many = 2 * len(ends) + 64
+        while ends and ends[0][0] != ends[0][2]._due:
+            heappop(ends)
+        if ends and (self._alarm is None or ends[0][0] < self._alarm.at):
+            self._alarm = _Call(self.env, self._ring, URGENT, ends[0][0] - self.env.now)
 
     def _ring(self, alarm: simpy.Event) -> None:
         if alarm is not self._alarm:  # an earlier one was set since
             return
+        now, ends = self.env.now, self._ends
+        ended: list[Flow] = []
+        while ends:
+            due, _, it = ends[0]
+            if due == it._due:
+                if due > now and not _nearly(it, due - now, now):
+                    break
+                it._due = math.inf
+                if isinstance(it, Share):
+                    ended += it.finished(now)
+                    self._balance.disturb(it)
+                else:
+                    ended.append(it)
+            heappop(ends)
+        if len(ended) > 1:
+            ended.sort(key=lambda flow: flow._serial)
+        for flow in ended:
+            self._end(flow, self._alarm.functions)
         self._alarm = None
-        while self._ends and self._ends[0][0] <= self.env.now:
-            due, _, _, flow = heappop(self._ends)
-            if flow._due == due:
-                flow._end()
-        self._disturb()  # also when nobody ended: the settling sets the next alarm
+        disturbed = self._balance.disturbed
+        if not disturbed and not self._balance.retimed:
+            self._set_alarm()
+        elif not disturbed or (len(disturbed) == 1 and disturbed[0][-1].alone()):
+            self._settle()  # at once, since nobody else feels it
+        else:
+            self._call()
+
+    def _end(self, flow: Flow, calls: list[Callable[[simpy.Event], None]]) -> None:
+        """End a flow and have its callbacks called next, before the ordinary events of the instant.
+
+        The alarm calls them, where succeed() would need another event. What is due at a deadline so meets it.
+        """
+        flow._passed = flow.amount
+        self._remove(flow)
+        flow._ok, flow._value = True, self.env.now
+        callbacks, flow.callbacks = flow.callbacks, None  # type: ignore[assignment]  # which tells simpy it is over
+        calls += [partial(_pass_on, callback, flow) for callback in callbacks]
 
 
-def _component(start: Flow) -> list[Flow]:
-    """The running flows that share resources with one of them, directly or through others, oldest first."""
-    flows, known, crossed = [start], {start}, set[Resource]()
-    for flow in flows:  # the list grows while it is walked
-        for resource in flow.uses:
-            if resource not in crossed:
-                crossed.add(resource)
-                found = [other for other in resource.served() if other not in known and other._has_turn()]
-                flows += found
-                known.update(found)
-    # An order that does not depend on where the walk began gives the same sums, to the last bit, at every settling.
-    return sorted(flows, key=lambda flow: flow._serial)
+def _pass_on(callback: Callable[[simpy.Event], None], flow: Flow, _: simpy.Event) -> None:
+    callback(flow)
 
 
-def _coefficients(uses: Uses) -> dict[Resource, float]:
-    return dict(uses) if isinstance(uses, Mapping) else dict(Counter(uses))
-
-
-def _check_path(uses: Mapping[Resource, float], rate_cap: float, known: Container[Resource] = ()) -> None:
-    """Refuse what a flow cannot run on; an outage of a resource that it *knows* is only waited out."""
-    _check("flow: rate_cap", rate_cap, "> 0", rate_cap > 0)
-    if not uses and rate_cap == math.inf:
-        raise ValueError("flow: uses no resource and has no rate_cap, so nothing would limit it")
-    for resource, units in uses.items():
-        _check(f"flow: use of resource {resource.name!r}", units, "> 0 and finite", 0 < units < math.inf)
-        if resource.capacity == 0 and resource not in known:
-            raise ValueError(f"flow: resource {resource.name!r} has capacity 0")
-
-
-def _check(what: str, value: float, rule: str, holds: bool) -> None:
-    if not holds:
-        raise ValueError(f"{what} must be {rule}, got {value}")
+def _nearly(it: Share | Flow, seconds: float, now: float) -> bool:
+    """Whether an end so many seconds ahead is now: as late as rounding alone explains, of the work or of the clock."""
+    if seconds <= 2 * math.ulp(now):
+        return True
+    if not isinstance(it, Share):
+        return seconds * it._rate <= TOGETHER * it.amount
+    flow = it.first()
+    return flow is not None and seconds * it.level * flow._share_weight <= TOGETHER * flow.amount

@@ -16,9 +16,16 @@ Activity = Literal["train", "pack", "merge", "evaluate"]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An amount of computing. Training uses all cores of a device."""
+    """An amount of computing: FLOPs, bytes through memory, operations started; and the memory it needs at its peak.
+
+    Alone on a device it takes the longer of FLOPs and bytes at their rates (the roofline of Williams, Waterman and
+    Patterson, CACM 2009), and `launches` times what starting an operation takes. Training uses all cores of a device.
+    """
 
     flops: float
+    bytes_moved: float = 0.0
+    memory_bytes: float = 0.0
+    launches: int = 0
 
 
 @dataclass(frozen=True, slots=True)

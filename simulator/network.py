@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
+from zlib import crc32
 
-from simulator.costs import receive_joules, transmit_joules
+import numpy as np
+
+from simulator.costs import Costs, receive_joules, transmit_joules, wire_bytes
 from simulator.fluid import Flow, Fluid, Resource
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import LinkProfile
 
+if TYPE_CHECKING:
+    from topologies.radio import Channel
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One link in one direction; a bit takes *per_bit* units of *resource*: 1 of a wired one, 1/rate of a cell."""
+    """One link in one direction at a rate; a bit on it takes *per_bit* units of *resource*: 1 of a wire, 1/rate of air.
+
+    *stations* are those of its ends that have a radio which can rest; *radios* the half-duplex resources it occupies.
+    """
 
     sender: str
     receiver: str
@@ -23,64 +32,157 @@ class Hop:
     bits_per_s: float
     resource: Resource
     per_bit: float
+    stations: tuple[str, ...] = ()
+    radios: tuple[Resource, ...] = ()
+    channel: Channel | None = None
+    shared: bool = False
 
-    def airtime(self, flow: Flow) -> float:
-        """How long the flow's bits have occupied this hop."""
-        return flow.passed / self.bits_per_s
+    @property
+    def fades(self) -> bool:
+        """Whether each attempt draws its own rate."""
+        return self.channel is not None and self.channel.over == "outage"
 
-    def transmit_joules(self, flow: Flow) -> float:
-        """What the sender has drawn for it above its radio's idle."""
-        return transmit_joules(self.link, self.airtime(flow))
 
-    def receive_joules(self, flow: Flow) -> float:
-        """What the receiver has drawn for it above its radio's idle."""
-        return receive_joules(self.link, self.airtime(flow))
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Bytes on their way over all hops at once; *factors* are wire bits per bit of payload, hop by hop."""
+
+    hops: tuple[Hop, ...]
+    factors: tuple[float, ...]
+    flow: Flow
+
+    def airtime(self, index: int) -> float:
+        """How long the bits that passed have occupied a hop."""
+        return self.flow.passed * self.factors[index] / self.hops[index].bits_per_s
+
+    def transmit_joules(self, index: int) -> float:
+        """What the sender of a hop has drawn for it above its radio's idle."""
+        return transmit_joules(self.hops[index].link, self.airtime(index))
+
+    def receive_joules(self, index: int) -> float:
+        """What the receiver of a hop has drawn for it above its radio's idle."""
+        return receive_joules(self.hops[index].link, self.airtime(index))
+
+    def infrastructure_joules(self, index: int) -> float:
+        """What the network behind a hop has drawn for it."""
+        wire = self.flow.passed / 8 * self.factors[index]
+        return self.hops[index].link.infrastructure_joules_per_byte * wire
 
 
 class Network:
     """The links of a hierarchy as resources. Uplink and downlink of a cell share its airtime; a wired link has both."""
 
-    def __init__(self, fluid: Fluid, hierarchy: Hierarchy) -> None:
-        self._fluid, self._hierarchy = fluid, hierarchy
+    def __init__(self, fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> None:
+        self._fluid, self._hierarchy, self._costs, self._seed = fluid, hierarchy, costs, seed
         self._resources: dict[str, Resource] = {}
         self._routes: dict[tuple[str, str], tuple[Hop, ...]] = {}
+        self._fastest: dict[str, float] = {}  # of each cell, the rate of its best station
 
     def route(self, sender: str, receiver: str) -> tuple[Hop, ...]:
-        """The hops along the tree from *sender* up or down to *receiver*."""
+        """The hops along the tree from *sender* up or down to *receiver*; between peers, their link."""
         key = (sender, receiver)
         if key not in self._routes:
             tree = self._hierarchy
+            if receiver in tree.peers(sender):
+                return self._routes.setdefault(key, (self._hop(sender, receiver, tree.medium(sender, receiver)),))
             up = tree.depth(sender) > tree.depth(receiver)
             path = tree.path_up(sender, receiver) if up else tree.path_up(receiver, sender)[::-1]
-            self._routes[key] = tuple(self._hop(a, b, up) for a, b in pairwise(path))
+            self._routes[key] = tuple(self._hop(a, b, tree.cell(a if up else b)) for a, b in pairwise(path))
         return self._routes[key]
 
-    def _hop(self, sender: str, receiver: str, up: bool) -> Hop:
-        child = sender if up else receiver
-        link = self._hierarchy.link(sender, receiver)
+    def _hop(self, sender: str, receiver: str, medium: str | None) -> Hop:
+        tree = self._hierarchy
+        link, beside = tree.link(sender, receiver), receiver in tree.peers(sender)
+        up = beside or tree.parent(sender) == receiver
         rate = link.up_bits_per_s if up else link.down_bits_per_s
-        cell = self._hierarchy.cell(child)
-        if cell is not None:
-            return Hop(sender, receiver, link, rate, self._resource(cell, 1.0), 1 / rate)
-        return Hop(sender, receiver, link, rate, self._resource(f"{sender} -> {receiver}", rate), 1.0)
+        stations = (sender, receiver) if beside else (sender if up else receiver,)
+        radios: tuple[Resource, ...] = ()
+        if link.carrier_hertz and self._costs.half_duplex:
+            radios = tuple(self._resource(f"radio of {end}", 1.0) for end in (sender, receiver))
+        channel, shared = tree.channel(sender, receiver), medium is not None
+        rest = (stations if link.carrier_hertz else (), radios, channel, shared)
+        one_way = f"{sender} -> {receiver}"
+        if shared or link.half_duplex or (channel and channel.over == "outage"):
+            air = medium or (" - ".join(sorted((sender, receiver))) if link.half_duplex else one_way)
+            return Hop(sender, receiver, link, rate, self._resource(air, 1.0), 1 / rate, *rest)
+        return Hop(sender, receiver, link, rate, self._resource(one_way, rate), 1.0, *rest)
 
     def _resource(self, name: str, capacity: float) -> Resource:
         if name not in self._resources:
             self._resources[name] = self._fluid.resource(name, capacity)
         return self._resources[name]
 
-    @staticmethod
-    def latency_seconds(hops: tuple[Hop, ...]) -> float:
-        """Of all hops, one after the other."""
-        return sum(hop.link.latency_seconds for hop in hops)
+    def latencies(self, hops: tuple[Hop, ...], now: float) -> tuple[float, ...]:
+        """Seconds until the first bit has crossed each hop, one after the other; with jitter if it is charged.
 
-    def flow(self, hops: tuple[Hop, ...], nbytes: int) -> Flow:
+        Jitter adds to a latency an exponential time of mean `jitter_seconds`: delays are skewed to the right.
+        """
+        if not self._costs.jitter:
+            return tuple(hop.link.latency_seconds for hop in hops)
+        return tuple(
+            hop.link.latency_seconds + self._random("jitter", hop, now).exponential() * hop.link.jitter_seconds
+            for hop in hops
+        )
+
+    def faded(self, hops: tuple[Hop, ...], now: float) -> tuple[Hop, ...]:
+        """The hops at the rates of this moment: 0 where one that fades is in outage."""
+        return tuple(self._at(hop, now) if hop.fades else hop for hop in hops)
+
+    def _at(self, hop: Hop, now: float) -> Hop:
+        assert hop.channel is not None
+        up = self._hierarchy.parent(hop.receiver) != hop.sender
+        # The air is the same in both directions, so the name of the link does not depend on who sends.
+        gain = hop.channel.gain(self._seed, "|".join(sorted((hop.sender, hop.receiver))), now)
+        rate = hop.channel.bits_per_s(gain, "up" if up else "down")
+        return replace(hop, bits_per_s=rate, per_bit=1 / rate if rate else 0.0)
+
+    def start(self, hops: tuple[Hop, ...], nbytes: int) -> Transfer:
         """Let bytes flow over all *hops* at once; the slowest sets the pace."""
-        return self._fluid.flow(8 * nbytes, _uses(hops))
+        factors = tuple(wire_bytes(hop.link, nbytes, loss=self._costs.loss) / nbytes for hop in hops)
+        uses: dict[Resource, float] = {}
+        for hop, factor in zip(hops, factors, strict=True):
+            uses[hop.resource] = uses.get(hop.resource, 0.0) + hop.per_bit * factor
+            for radio in hop.radios:
+                uses[radio] = uses.get(radio, 0.0) + factor / hop.bits_per_s
+        weight = self._weight(hops, factors) if self._costs.wifi == "equal_airtime" else 1.0
+        return Transfer(hops, factors, self._fluid.flow(8 * nbytes, uses, weight=weight))
 
+    def _weight(self, hops: tuple[Hop, ...], factors: tuple[float, ...]) -> float:
+        """In proportion to the rate, so that stations get equal airtime; 1 for the best of the cell.
 
-def _uses(hops: tuple[Hop, ...]) -> Mapping[Resource, float]:
-    uses: Counter[Resource] = Counter()
-    for hop in hops:
-        uses[hop.resource] += hop.per_bit  # type: ignore[assignment]
-    return uses
+        A flow has one weight, so where it also meets others at a full wire it has less than they there.
+        """
+        if not self._fastest:
+            for *_, edge in self._hierarchy.graph.edges(data=True):
+                if edge["medium"]:
+                    best = max(edge["link"].up_bits_per_s, edge["link"].down_bits_per_s)
+                    self._fastest[edge["medium"]] = max(best, self._fastest.get(edge["medium"], 0.0))
+        on_air = ((hop, factor) for hop, factor in zip(hops, factors, strict=True) if hop.shared)
+        return min((hop.bits_per_s / factor / self._fastest[hop.resource.name] for hop, factor in on_air), default=1.0)
+
+    def infrastructure(self) -> Iterator[tuple[str, float]]:
+        """The watts of every access point and switch port in use or not, and the node that they are charged to."""
+        tree, seen = self._hierarchy, set[str]()
+        for a, b, edge in tree.graph.edges(data=True):
+            link, medium = edge["link"], edge["medium"]
+            if not link.infrastructure_watts or medium in seen:
+                continue
+            if medium:
+                seen.add(medium)
+            ends = sorted((a, b), key=tree.depth)
+            node = next((end for end in ends if tree.profile(end)), None)
+            if node:
+                yield node, link.infrastructure_watts
+
+        for group in tree.groups():
+            medium = f"{group.parent}|{group.link.name}"
+            if group.link.infrastructure_watts and medium not in seen and tree.profile(group.parent):
+                seen.add(medium)
+                yield group.parent, group.link.infrastructure_watts
+
+    def _random(self, purpose: str, hop: Hop, now: float) -> np.random.Generator:
+        """A stream of its own for each purpose, hop and moment."""
+        name, moment = f"{hop.sender} -> {hop.receiver}", crc32(float(now).hex().encode())
+        return np.random.default_rng(
+            np.random.SeedSequence([self._seed, crc32(purpose.encode()), crc32(name.encode()), moment])
+        )

@@ -1,35 +1,290 @@
-"""A node at run time: its processor, and what computing on it draws."""
+"""A node at run time: its processor, its radios, its battery, and the one account of what it draws."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from zlib import crc32
 
-from simulator.costs import compute_joules, flops_per_s
+import numpy as np
+from simpy import Environment, Process
+
+from simulator.account import Account
+from simulator.costs import Costs, compute_seconds, rest_joules
 from simulator.fluid import Flow, Fluid, Resource
+from simulator.interfaces import Work
+from simulator.presence import Windows
 from topologies.hierarchy import Hierarchy
-from topologies.profiles import DeviceProfile
+from topologies.profiles import DeviceProfile, LinkProfile
 
 BACKGROUND = 0.0  # the weight of scoring on a processor: it gets what training leaves
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A node's profile and its processor; a node without a profile computes in no time at no cost."""
+@dataclass(eq=False, slots=True)
+class Radio:
+    """A station's radio: busy with so many messages, or at rest since a time; its tail and sleep are charged then."""
 
-    profile: DeviceProfile
+    link: LinkProfile
+    node: Node
+    busy: int = 0
+    used: bool = False
+    rested: float = 0.0
+
+    def begin(self) -> None:
+        """One more message occupies it."""
+        if self.busy == 0:
+            self.settle()
+        self.busy += 1
+
+    def end(self) -> None:
+        """One message less."""
+        self.busy -= 1
+        if self.busy == 0:
+            self.used, self.rested = self.node.costs.tail, self.node.env.now
+
+    def settle(self) -> None:
+        """Charge the rest until now."""
+        start, now = self.rested, self.node.env.now
+        tail, sleep = self._rest(now)
+        split = min(start + self.link.tail_seconds, now) if self.used else start
+        self.node.account.add("tail", tail, start, split)
+        self.node.account.add("sleep", sleep, split, now)
+        self.used, self.rested = self.used and now < start + self.link.tail_seconds, now
+
+    def joules(self) -> float:
+        """What the rest so far has added to idle, not yet charged."""
+        return sum(self._rest(self.node.env.now)) if self.busy == 0 and self.node.here else 0.0
+
+    def _rest(self, now: float) -> tuple[float, float]:
+        return rest_joules(self.link, now - self.rested, used=self.used, sleep=self.node.costs.sleep)
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """Work on a node's processor; the flow's unit is a second of the whole processor."""
+
+    node: Node
+    work: Work
+    flow: Flow
+    charged: float = 0.0  # joules until the node's last settling, where power is not linear
+    counted: float = 0.0  # seconds of processor until then
+
+    @property
+    def flops(self) -> float:
+        """Done so far."""
+        return self.work.flops * (self.flow.passed / self.flow.amount)
+
+    def joules(self) -> float:
+        """What it has drawn above idle so far."""
+        node = self.node
+        if node.costs.power.linear:
+            return node.full_watts * self.flow.passed
+        node.settle()
+        return self.charged
+
+
+@dataclass(eq=False, slots=True)
+class Host:
+    """A machine that several nodes run on.
+
+    Switching between more jobs than *cores* takes, of its rate, *crowding* times the share of the jobs that wait.
+    """
+
+    fluid: Fluid
     processor: Resource
+    cores: int
+    crowding: float
+    jobs: int = 0
 
-    def joules(self, flow: Flow) -> float:
-        """What a piece of work has drawn above idle so far."""
-        return compute_joules(self.profile, flow.passed)
+    def __post_init__(self) -> None:
+        if not 0 <= self.crowding < 1:
+            raise ValueError(f"costs: crowding must be >= 0 and < 1, got {self.crowding}")
+
+    def count(self, change: int) -> None:
+        """So many jobs more."""
+        self.jobs += change
+        waiting = max(0, self.jobs - self.cores)
+        capacity = 1.0 - self.crowding * waiting / self.jobs if waiting else 1.0
+        if capacity != self.processor.capacity:
+            self.fluid.set_capacity(self.processor, capacity)
 
 
-def machines(fluid: Fluid, hierarchy: Hierarchy) -> Mapping[str, Machine]:
-    """A machine for every node that has a profile."""
+class Node:
+    """What a node is doing and what it has drawn. A node without a profile costs nothing.
+
+    `here` says whether it is there and alive; `doing` are the processes to interrupt when it leaves or dies.
+    """
+
+    def __init__(
+        self, env: Environment, name: str, profile: DeviceProfile | None, costs: Costs, processor: Resource | None
+    ) -> None:
+        self.env, self.name, self.profile, self.costs, self.processor = env, name, profile, costs, processor
+        self.account = Account(costs.carbon)
+        self.here, self.since = True, env.now
+        self.doing: dict[Process, None] = {}
+        self.running: dict[object, Callable[[], float]] = {}  # joules so far of what is not charged yet
+        self.radios: dict[str, Radio] = {}
+        self.jobs: list[Job] = []
+        self.core = 1.0  # the share of the processor that one job may use
+        self.host: Host | None = None  # what it shares with others
+        self.charge: Charge | None = None
+        self.full_watts = costs.power.above_idle(profile, 1.0) if profile else 0.0
+        self.idle_watts = profile.idle_watts if profile and costs.idle else 0.0
+        self._settled = env.now
+
+    def start(self, fluid: Fluid, work: Work, weight: float) -> Job | None:
+        """Put *work* on the processor; None if there is nothing that takes time."""
+        if self.profile is None or self.processor is None or not self.costs.compute:
+            return None
+        seconds = compute_seconds(self.profile, work)
+        if seconds == 0:
+            return None
+        job = Job(self, work, fluid.flow(seconds, [self.processor], weight=weight, rate_cap=self.core))
+        self.settle()
+        self.jobs.append(job)
+        self.running[job] = job.joules
+        if self.host:
+            self.host.count(1)
+        return job
+
+    def finish(self, job: Job, kind: str, start: float) -> float:
+        """Take a job off, charge it, and return its joules."""
+        joules = job.joules()
+        self.jobs.remove(job)
+        if self.host:
+            self.host.count(-1)
+        self.draw(job, kind, joules, start)
+        return joules
+
+    def draw(self, key: object, kind: str, joules: float, start: float) -> None:
+        """Charge what *key* has drawn from *start* until now."""
+        self.running.pop(key, None)
+        self.account.add(kind, joules, start, self.env.now)
+
+    def settle(self) -> None:
+        """Share what the processor drew since the last settling among its jobs, by what each got of it."""
+        passed, self._settled = self.env.now - self._settled, self.env.now
+        if self.profile is None or self.costs.power.linear or not self.jobs or passed <= 0:
+            return
+        got = [job.flow.passed - job.counted for job in self.jobs]
+        total = math.fsum(got)
+        joules = self.costs.power.above_idle(self.profile, total / passed) * passed
+        for job, part in zip(self.jobs, got, strict=True):
+            job.counted += part
+            job.charged += joules * part / total if total else 0.0
+
+    def drawn(self) -> float:
+        """Joules of all causes that load its battery, until now."""
+        idle = self.idle_watts * (self.env.now - self.since) if self.here else 0.0
+        resting = sum(radio.joules() for radio in self.radios.values())
+        return self.account.own + idle + resting + sum(joules() for joules in self.running.values())
+
+    def arrive(self) -> None:
+        """It is there from now on; its radios have nothing to wind down."""
+        self.here, self.since = True, self.env.now
+        for radio in self.radios.values():
+            radio.used, radio.rested = False, self.env.now
+
+    def leave(self, cause: str) -> None:
+        """It is gone from now on: whatever it does is interrupted."""
+        self.close()
+        self.here = False
+        for process in tuple(self.doing):
+            if process.is_alive:
+                process.interrupt(cause)
+
+    def close(self) -> None:
+        """Charge idle and rest until now."""
+        if not self.here:
+            return
+        now = self.env.now
+        self.account.present_s += now - self.since
+        self.account.add("idle", self.idle_watts * (now - self.since), self.since, now)
+        for radio in self.radios.values():
+            if radio.busy == 0:
+                radio.settle()
+        self.since = now
+
+
+@dataclass(eq=False, slots=True)
+class Charge:
+    """What is in a node's battery. Plugged in, the node runs on the mains and the battery fills."""
+
+    node: Node
+    capacity: float
+    plugs: Windows
+    watts: float
+    peak_watts: float  # the node never draws more
+    level: float = 0.0  # at the last mark
+    marked: float = 0.0  # when that was
+    drawn: float = field(default=0.0)  # what the node had drawn by then
+    plugged: bool = False
+
+    def joules(self) -> float:
+        """In the battery now."""
+        if self.plugged:
+            return min(self.capacity, self.level + self.watts * (self.node.env.now - self.marked))
+        return max(0.0, self.level - (self.node.drawn() - self.drawn))
+
+    def mark(self, plugged: bool) -> None:
+        """Note the level; from now on it is on the mains or not."""
+        self.level, self.marked, self.drawn = self.joules(), self.node.env.now, self.node.drawn()
+        self.plugged = plugged
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left that the clock could resolve."""
+        now = self.node.env.now
+        return not self.plugged and now + self.joules() / self.peak_watts <= now
+
+
+def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Mapping[str, Node]:
+    """Every node of a hierarchy at run time. Nodes of one `host` share its processor and use one core each."""
+    hosts: dict[str, Host] = {}
     out = {}
-    for node in hierarchy.nodes():
-        profile = hierarchy.profile(node)
-        if profile is not None:
-            out[node] = Machine(profile, fluid.resource(f"processor of {node}", flops_per_s(profile)))
+    for name in hierarchy.nodes():
+        profile, host = hierarchy.profile(name), hierarchy.attributes(name).get("host")
+        processor = None
+        if profile is not None and host is not None:
+            if str(host) not in hosts:
+                shared = fluid.resource(f"processor of host {host}", 1.0)
+                hosts[str(host)] = Host(fluid, shared, profile.cores, costs.crowding)
+            processor = hosts[str(host)].processor
+        elif profile is not None:
+            processor = fluid.resource(f"processor of {name}", 1.0)
+        node = out[name] = Node(fluid.env, name, profile, costs, processor)
+        if profile is not None and host is not None:
+            node.core, node.host = 1 / profile.cores, hosts[str(host)]
+        for link in _stations(hierarchy, name):
+            node.radios.setdefault(link.name, Radio(link, node, rested=fluid.env.now))
+        if profile is not None and costs.battery and profile.battery_joules and name != hierarchy.root:
+            node.charge = _charge(node, profile, list(_links(hierarchy, name)), seed)
     return out
+
+
+def _charge(node: Node, profile: DeviceProfile, links: list[LinkProfile], seed: int) -> Charge:
+    battery = node.costs.battery
+    assert battery is not None
+    radio = math.fsum(link.transmit_watts + link.receive_watts + link.tail_watts for link in links)
+    random = np.random.default_rng(np.random.SeedSequence([seed, crc32(b"battery"), crc32(node.name.encode())]))
+    level = profile.battery_joules * random.uniform(*battery.initial)
+    peak = node.idle_watts + node.full_watts + radio
+    if not peak > 0:
+        raise ValueError(f"{node.name}: has a battery but draws nothing; give its profile watts")
+    plugs = Windows(battery.plugged, battery.every)
+    return Charge(node, profile.battery_joules, plugs, battery.charge_watts, peak, level)
+
+
+def _stations(hierarchy: Hierarchy, node: str) -> Iterator[LinkProfile]:
+    """The wireless links on which a node is a station: up, where its parent is the access point, and to its peers."""
+    parent = hierarchy.parent(node)
+    for other in (*([parent] if parent else []), *hierarchy.peers(node)):
+        if hierarchy.link(node, other).carrier_hertz:
+            yield hierarchy.link(node, other)
+
+
+def _links(hierarchy: Hierarchy, node: str) -> Iterator[LinkProfile]:
+    parent = hierarchy.parent(node)
+    for other in (*([parent] if parent else []), *hierarchy.children(node), *hierarchy.peers(node)):
+        yield hierarchy.link(node, other)

@@ -54,7 +54,7 @@ class FirstOf:
         """The event that ends the waiting."""
 
         def enough(events: Sequence[Event], over: int) -> bool:
-            return over == len(events) or sum(e.processed and arrived(e) for e in events) >= self.k
+            return over == len(events) or (over >= self.k and sum(e.processed and arrived(e) for e in events) >= self.k)
 
         return Condition(env, enough, list(uploads))
 

@@ -9,16 +9,19 @@ from typing import Any, Generic, TypeVar
 
 from simpy import Environment, Event, Interrupt, Process
 
-from simulator.fluid import Flow, Fluid
-from simulator.interfaces import Activity, Arrival, Packet, Workload
-from simulator.network import Network
-from simulator.nodes import BACKGROUND, machines
+from simulator.acts import Acts, GoneError
+from simulator.cohorts import Cohort
+from simulator.costs import Costs
+from simulator.interfaces import Activity, Arrival, Work, Workload
+from simulator.life import begin
+from simulator.messages import Steps
+from simulator.nodes import BACKGROUND
 from simulator.plan import Evaluate, Stage
-from simulator.records import At, Happening, Log, Metric, Moment, Span, Status
+from simulator.presence import Presence
+from simulator.records import At, Log, Metric, Moment
 from topologies.hierarchy import Hierarchy
 
 S = TypeVar("S")
-Steps = Generator[Event, Any, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,16 @@ class Federation(Generic[S]):
         evaluate: Evaluate,
         log: Log,
         on_round: Callable[[int, Log], None],
+        costs: Costs,
+        presence: Presence,
+        seed: int,
     ) -> None:
         self.env, self.hierarchy, self.workload, self.stages, self.log = env, hierarchy, workload, stages, log
         self.evaluate, self.on_round = evaluate, on_round
-        self.fluid = Fluid(env)
-        self.machines = machines(self.fluid, hierarchy)
-        self.network = Network(self.fluid, hierarchy)
-        taking_part = {tier for stage in stages for tier in (stage.at, *stage.plan)}
-        self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in taking_part}
+        self.acts = Acts(env, hierarchy, costs, seed, log)
+        begin(self.acts, presence)
+        self.tiers = {tier for stage in stages for tier in (stage.at, *stage.plan)}  # that take part
+        self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in self.tiers}
         self.steps: Counter[str] = Counter()
         self.round = 0
         root = hierarchy.tier(hierarchy.root)
@@ -104,7 +109,8 @@ class Federation(Generic[S]):
                 self.round += 1
             here = At(self.round) if root else replace(at, turns=(*at.turns, turn))
             arrivals = yield from self.gather(node, children, stage, here)
-            yield from self.merge(node, arrivals, stage, here, len(children))
+            count = len(children) + sum(c.count for c in self.acts.cohorts.get(node, ()) if c.tier == stage.at)
+            yield from self.merge(node, arrivals, stage, here, count)
             if root:
                 self.close_round()
 
@@ -114,7 +120,9 @@ class Federation(Generic[S]):
         """Ask every child for a report and wait as the plan says; who is late by then is interrupted."""
         plan = stage.plan.get(self.hierarchy.tier(node))
         modules = plan.modules if plan else ()
+        cohorts = [cohort for cohort in self.acts.cohorts.get(node, ()) if cohort.tier == stage.at]
         uploads = [self.env.process(self.report(child, node, modules, stage, at)) for child in children]
+        uploads += [self.env.process(self._report_all(cohort, modules, stage, at)) for cohort in cohorts]
         try:
             yield plan.wait(self.env, uploads) if plan else self.env.all_of(uploads)
             late = [upload for upload in uploads if upload.is_alive]
@@ -126,10 +134,13 @@ class Federation(Generic[S]):
                 if upload.is_alive:
                     upload.interrupt("late")
             raise
-        for child, upload in zip(children, uploads, strict=True):
+        for child, upload in zip(children, uploads, strict=False):
             if upload in late:
-                self.happen(child, "late", f"dropped by {node} in round {at.round} turn {at.turn or '-'}")
-        return [report for upload in uploads if (report := upload.value) is not None]
+                self.acts.happen(child, "late", f"dropped by {node} in {at}")
+        for cohort, upload in zip(cohorts, uploads[len(children) :], strict=True):
+            if missing := cohort.count - len(_reports(upload.value)):
+                self.acts.happen(cohort.name, "late", f"{missing} of {cohort.count} dropped by {node} in {at}")
+        return [report for upload in uploads for report in _reports(upload.value)]
 
     def merge(self, node: str, arrivals: list[Arrival[S]], stage: Stage, at: At, count: int) -> Steps:
         """Merge in child order, not in order of arrival: float sums see the order."""
@@ -138,24 +149,49 @@ class Federation(Generic[S]):
             yield from self.compute(node, "merge", modules, at, count=len(arrivals))
             self.states[node] = self.workload.merge(node, self.states[node], arrivals, modules, "up", count)
         else:
-            self.happen(node, "no_arrivals", f"keeps its own model in round {at.round} turn {at.turn or '-'}")
+            self.acts.happen(node, "no_arrivals", f"keeps its own model in {at}")
         self.examine(node, "after_merge", at)
 
     def report(
         self, child: str, parent: str, modules: tuple[str, ...], stage: Stage, at: At
     ) -> Generator[Event, Any, Arrival[S] | None]:
-        """Down, then whatever the child does, then up. None if it was interrupted on the way."""
-        try:
-            yield from self.send_down(parent, child, modules, at, max(at.round - 1, 0))
-            yield from self.rounds(child, stage, at)
-            self.examine(child, "before_merge", at)
-            yield from self.compute(child, "pack", modules, at)
-            packet = self.workload.pack(child, parent, self.states[child], modules)
-            yield from self.send(child, parent, packet, "up", at)
-        except Interrupt:
+        """Down, then whatever the child does, then up. None if somebody was not there, or it was interrupted."""
+        if not self.acts.nodes[child].here:
+            self.acts.happen(child, "absent", f"not asked by {parent} in {at}")
             return None
+        with self.acts.interruptible(child):
+            try:
+                arrival = yield from self._report(child, parent, modules, stage, at)
+            except GoneError as missing:
+                self.acts.happen(child, "unreachable", f"{missing} is not there, in {at}")
+                return None
+            except Interrupt:
+                return None
+        return arrival
+
+    def _report(
+        self, child: str, parent: str, modules: tuple[str, ...], stage: Stage, at: At
+    ) -> Generator[Event, Any, Arrival[S]]:
+        yield from self.send_down(parent, child, modules, at, max(at.round - 1, 0))
+        yield from self.rounds(child, stage, at)
+        self.examine(child, "before_merge", at)
+        yield from self.compute(child, "pack", modules, at)
+        packet = self.workload.pack(child, parent, self.states[child], modules)
+        yield from self.acts.send(child, parent, packet, "up", at)
         self.states[child] = packet.kept
         return Arrival(child, packet.wire)
+
+    def _report_all(
+        self, cohort: Cohort, modules: tuple[str, ...], stage: Stage, at: At
+    ) -> Generator[Event, Any, list[Arrival[S]]]:
+        """The reports of all members that have arrived when it ends or is interrupted."""
+        names = [group.name for group in cohort.groups]
+        down = self.workload.pack(cohort.parent, names[0], self.states[cohort.parent], modules)
+        works = [self.workload.work(name, "train", cohort.steps, stage.trainable) for name in names]
+        up = self.workload.pack(names[0], cohort.parent, self.states[cohort.parent], modules)
+        cohort.steps += 1
+        arrived = yield from cohort.go(down, works, up, at, stage.trainable)
+        return [Arrival(cohort.name, up.wire)] * arrived
 
     def send_down(
         self, parent: str, child: str, modules: tuple[str, ...], at: At, version: int, *, preinstalled: bool = False
@@ -167,7 +203,7 @@ class Federation(Generic[S]):
         if packet.nbytes == 0:
             return
         if not preinstalled:
-            yield from self.send(parent, child, packet, "down", at)
+            yield from self.acts.send(parent, child, packet, "down", at)
         arrival = [Arrival(parent, packet.wire)]
         self.states[child] = self.workload.merge(child, self.states[child], arrival, modules, "down", 1)
         # In the first turn of every tier what comes is the root's model; new, unless it came when a stage ended.
@@ -180,10 +216,24 @@ class Federation(Generic[S]):
         modules = stage.sends(self.hierarchy.tier(node), came)
 
         def inform(child: str) -> Steps:
-            yield from self.send_down(node, child, modules, at, at.round, preinstalled=stage.preinstalled)
-            yield from self.broadcast(child, stage, modules, at)
+            if not (stage.preinstalled or self.acts.nodes[child].here):
+                self.acts.happen(child, "absent", f"not informed by {node} in {at}")
+                return
+            with self.acts.interruptible(child):
+                try:
+                    yield from self.send_down(node, child, modules, at, at.round, preinstalled=stage.preinstalled)
+                    yield from self.broadcast(child, stage, modules, at)
+                except (GoneError, Interrupt):
+                    self.acts.happen(child, "uninformed", f"did not get the model of {node} in {at}")
 
-        yield self.env.all_of([self.env.process(inform(child)) for child in self.informed(node)])
+        def inform_all(cohort: Cohort) -> Steps:
+            down = self.workload.pack(node, cohort.groups[0].name, self.states[node], modules)
+            if not stage.preinstalled:
+                yield from cohort.go(down, [Work(0.0)] * len(cohort.groups), None, at)
+
+        informed = [inform(child) for child in self.informed(node)]
+        informed += [inform_all(cohort) for cohort in self.acts.cohorts.get(node, ()) if cohort.tier in self.tiers]
+        yield self.env.all_of([self.env.process(each) for each in informed])
 
     def informed(self, node: str) -> Iterator[str]:
         """The nearest nodes below that know anything; those between only forward."""
@@ -205,61 +255,20 @@ class Federation(Generic[S]):
     ) -> Steps:
         """Let an activity's work flow through the node's processor."""
         work = self.workload.work(node, activity, self.steps[node], modules, count)
-        machine = self.machines.get(node)
-        if machine is None or work.flops == 0:
-            return
-        start = self.env.now
-        flow = self.fluid.flow(work.flops, [machine.processor], weight=weight)
-
-        def record(status: Status) -> None:
-            names, tier = "+".join(modules), self.hierarchy.tier(node)
-            row = (node, tier, "", at.round, at.turn, names, start, self.env.now, machine.joules(flow), 0, flow.passed)
-            self.log.spans.append(Span("compute", *row, status, activity))
-
-        yield from self._finish(flow, record)
-
-    def send(self, sender: str, receiver: str, packet: Packet[S], activity: str, at: At) -> Steps:
-        """Wait out the latency, let the bytes flow over all hops, and charge both ends of each."""
-        if packet.nbytes == 0:
-            return
-        hops, start = self.network.route(sender, receiver), self.env.now
-        flow: Flow | None = None
-
-        def record(status: Status) -> None:
-            for hop in hops:
-                passed = int(flow.passed // 8) if flow else 0
-                joules = (hop.transmit_joules(flow), hop.receive_joules(flow)) if flow else (0.0, 0.0)
-                ends = (("transmit", hop.sender, hop.receiver), ("receive", hop.receiver, hop.sender))
-                for (kind, node, peer), energy in zip(ends, joules, strict=True):
-                    tier, names = self.hierarchy.tier(node), "+".join(packet.modules)
-                    drawn = energy if node in self.machines else 0.0
-                    row = (node, tier, peer, at.round, at.turn, names, start, self.env.now, drawn, passed, 0.0)
-                    self.log.spans.append(Span(kind, *row, status, activity))  # type: ignore[arg-type]
-
-        try:
-            yield self.env.timeout(self.network.latency_seconds(hops))
-        except Interrupt:
-            record("interrupted")
-            raise
-        flow = self.network.flow(hops, packet.nbytes)
-        yield from self._finish(flow, record)
-
-    @staticmethod
-    def _finish(flow: Flow, record: Callable[[Status], None]) -> Steps:
-        try:
-            yield flow
-        except Interrupt:
-            flow.cancel()
-            record("interrupted")
-            raise
-        record("done")
+        yield from self.acts.compute(node, activity, work, modules, at, weight=weight)
 
     def examine(self, node: str, moment: Moment, at: At) -> None:
         """Have a node's model scored if the scenario wants it; the work goes on in the background."""
         if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round, self.last_round):
             self._sittings.append(Sitting(self.env.now, at, node, moment, self.states[node]))
-            work = self.compute(node, "evaluate", (), at, weight=BACKGROUND)
-            self._scoring.append(self.env.process(work))
+            self._scoring.append(self.env.process(self._evaluate(node, at)))
+
+    def _evaluate(self, node: str, at: At) -> Steps:
+        with self.acts.interruptible(node):
+            try:
+                yield from self.compute(node, "evaluate", (), at, weight=BACKGROUND)
+            except Interrupt:  # the score stands: it is of the model that the node had
+                return
 
     def _score(self) -> None:
         """Score together what is waiting, every node once at a time."""
@@ -273,6 +282,7 @@ class Federation(Generic[S]):
                 what = (score.split, score.group, score.task, score.modality, score.name, score.value)
                 self.log.metrics.append(Metric(*place, *what))
 
-    def happen(self, node: str, kind: str, detail: str) -> None:
-        """Note a happening."""
-        self.log.happenings.append(Happening(self.env.now, node, kind, detail))
+
+def _reports(value: Any) -> Sequence[Any]:
+    """What an upload brought: one report or none, or those of a cohort."""
+    return value if isinstance(value, list) else () if value is None else (value,)

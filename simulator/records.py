@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from simulator.account import Account
+from simulator.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,9 +30,11 @@ class At:
         """As it is written: "1.0"."""
         return ".".join(map(str, self.turns))
 
+    def __str__(self) -> str:
+        return f"round {self.round} turn {self.turn or '-'}"
 
-@dataclass(frozen=True, slots=True)
-class Span:
+
+class Span(NamedTuple):
     """One node busy with one thing. *joules* is what it adds above idle; *nbytes* are whole bytes passed.
 
     *activity* says what it was for: train, evaluate, pack, merge, up, down.
@@ -51,8 +56,7 @@ class Span:
     activity: str
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One figure of one node's model at one moment."""
 
     time_s: float
@@ -70,8 +74,7 @@ class Metric:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(NamedTuple):
     """Something that is neither a span nor a figure: a drop, a refusal, a death."""
 
     time_s: float
@@ -81,31 +84,112 @@ class Happening:
 
 
 @dataclass(slots=True)
+class Total:
+    """What the spans of one node and kind add up to; joules without loss (Neumaier 1974)."""
+
+    _joules: float = 0.0
+    _lost: float = 0.0
+    nbytes: int = 0
+    flops: float = 0.0
+
+    def add(self, joules: float, nbytes: int, flops: float) -> None:
+        """Add one span's."""
+        before, after = self._joules, self._joules + joules
+        larger, smaller = (before, joules) if abs(before) >= abs(joules) else (joules, before)
+        self._lost += (larger - after) + smaller
+        self._joules = after
+        self.nbytes += nbytes
+        self.flops += flops
+
+    @property
+    def joules(self) -> float:
+        """Their sum."""
+        return self._joules + self._lost if math.isfinite(self._joules) else self._joules
+
+
+class Spans(Table[Span]):
+    """The table of spans, and what it adds up to: true also of rows that were released."""
+
+    def __init__(self) -> None:
+        super().__init__(Span)
+        self._totals: dict[tuple[str, str], Total] = {}
+        self._summed = 0  # rows that are in the totals
+        self._last_round, self._end_s = 0, 0.0
+
+    def release(self, read: Callable[[], Iterable[tuple[Any, ...]]], count: int | None = None) -> None:
+        """As of any table; what the rows add up to is kept."""
+        self._sum()
+        super().release(read, count)
+        self._summed = len(self)
+
+    def totals(self, node: str | None = None, kind: str | None = None) -> Iterator[Total]:
+        """Those of one node and kind, or of all nodes, or of all kinds."""
+        self._sum()
+        if node is not None and kind is not None:
+            return iter([self._totals[node, kind]] if (node, kind) in self._totals else [])
+        return (total for (n, k), total in self._totals.items() if node in (None, n) and kind in (None, k))
+
+    @property
+    def last_round(self) -> int:
+        """The highest round of all spans; 0 without any."""
+        self._sum()
+        return self._last_round
+
+    @property
+    def end_s(self) -> float:
+        """When the last of them ended; 0 without any."""
+        self._sum()
+        return self._end_s
+
+    def _sum(self) -> None:
+        """Take in the rows since the last time: summing when asked costs a run nothing per span."""
+        if self._summed == len(self):
+            return
+        for kind, node, _, _, round_, _, _, _, end_s, joules, nbytes, flops, _, _ in self._from(self._summed):
+            key = (node, kind)
+            if key not in self._totals:
+                self._totals[key] = Total()
+            self._totals[key].add(joules, nbytes, flops)
+            self._last_round = max(self._last_round, round_)
+            self._end_s = max(self._end_s, end_s)
+        self._summed = len(self)
+
+
+@dataclass(slots=True)
 class Log:
     """Three append-only tables, and when the run ended."""
 
-    spans: list[Span] = field(default_factory=list)
-    metrics: list[Metric] = field(default_factory=list)
-    happenings: list[Happening] = field(default_factory=list)
+    spans: Spans = field(default_factory=Spans)
+    metrics: Table[Metric] = field(default_factory=lambda: Table(Metric))
+    happenings: Table[Happening] = field(default_factory=lambda: Table(Happening))
+    accounts: dict[str, Account] = field(default_factory=dict)  # of each node, once the run has ended
+    charges: dict[str, float] = field(default_factory=dict)  # joules left in each battery that is followed
     end_s: float = 0.0
 
     def joules(self, node: str | None = None, kind: str | None = None) -> float:
         """Joules above idle, of one node and kind or of all."""
-        return math.fsum(s.joules for s in self.spans if node in (None, s.node) and kind in (None, s.kind))
+        return math.fsum(total.joules for total in self.spans.totals(node, kind))
+
+    def nbytes(self, node: str | None = None, kind: str | None = None) -> int:
+        """Bytes passed, of one node and kind or of all; a byte sent is a byte received."""
+        return sum(total.nbytes for total in self.spans.totals(node, kind))
+
+    def flops(self, node: str | None = None) -> float:
+        """Computing done, by one node or by all."""
+        return math.fsum(total.flops for total in self.spans.totals(node, None if node is None else "compute"))
 
     def frame(self, table: Literal["spans", "metrics", "happenings"]) -> pd.DataFrame:
         """One of the tables for pandas."""
         return frame(getattr(self, table), {"spans": Span, "metrics": Metric, "happenings": Happening}[table])
 
 
-def columns(row: type) -> list[str]:
+def columns(row: type[NamedTuple]) -> list[str]:
     """The column names of a kind of row."""
-    return [f.name for f in fields(row)]
+    return list(row._fields)
 
 
-def frame(rows: Iterable[object], row: type) -> pd.DataFrame:
+def frame(rows: Iterable[tuple[Any, ...]], row: type[NamedTuple]) -> pd.DataFrame:
     """Rows as a data frame; an empty one has the columns too."""
     import pandas as pd
 
-    names = columns(row)
-    return pd.DataFrame([[getattr(r, name) for name in names] for r in rows], columns=names)
+    return pd.DataFrame.from_records(list(rows), columns=columns(row))

@@ -7,10 +7,14 @@ from typing import TypeVar
 
 import simpy
 
+from simulator.acts import Acts
+from simulator.cohorts import hindrance
+from simulator.costs import Costs
 from simulator.interfaces import Workload
 from simulator.plan import Evaluate, Stage
+from simulator.presence import Presence, always
 from simulator.processes import Federation
-from simulator.records import Log
+from simulator.records import Happening, Log
 from topologies.hierarchy import Hierarchy
 
 S = TypeVar("S")
@@ -21,6 +25,9 @@ def simulate(
     workload: Workload[S],
     stages: Sequence[Stage],
     *,
+    costs: Costs = Costs(),  # noqa: B008 - frozen
+    presence: Presence = always,
+    seed: int = 0,
     evaluate: Evaluate = Evaluate(),  # noqa: B008 - frozen
     final_broadcast: bool = True,
     log: Log | None = None,
@@ -28,10 +35,11 @@ def simulate(
 ) -> Log:
     """Run *stages* in sequence on one clock and return what happened.
 
-    *on_round* is called with the round's number after every round of the root, after every stage, and at the end.
-    Raises ValueError for a stage that does not fit the hierarchy.
+    *costs* says what is charged and how, *presence* who is there when (the root always is), *seed* draws jitter, fading
+    and batteries. *on_round* is called with the round's number after every round of the root, after every stage, and at
+    the end. Raises ValueError for a stage that does not fit the hierarchy.
     """
-    return federation(hierarchy, workload, stages, evaluate, log, on_round, final_broadcast)[0]
+    return federation(hierarchy, workload, stages, evaluate, log, on_round, final_broadcast, costs, presence, seed)[0]
 
 
 def federation(
@@ -42,6 +50,9 @@ def federation(
     log: Log | None = None,
     on_round: Callable[[int, Log], None] = lambda round_, log: None,
     final_broadcast: bool = True,
+    costs: Costs = Costs(),  # noqa: B008 - frozen
+    presence: Presence = always,
+    seed: int = 0,
 ) -> tuple[Log, dict[str, S]]:
     """As :func:`simulate`, but what every node knows at the end comes too."""
     if not stages:
@@ -49,8 +60,43 @@ def federation(
     for stage in stages:
         stage.check(hierarchy.tiers)
     log = Log() if log is None else log
+    hierarchy = _unfolded(hierarchy, workload, stages, evaluate, costs, presence, log)
     env = simpy.Environment()
-    run = Federation(env, hierarchy, workload, stages, evaluate, log, on_round)
+    run = Federation(env, hierarchy, workload, stages, evaluate, log, on_round, costs, presence, seed)
     env.run(env.process(run.run(final_broadcast)))
     log.end_s = env.now
+    close(run.acts)
     return log, run.states
+
+
+def _unfolded(
+    tree: Hierarchy, workload: Workload[S], stages: Sequence[Stage], evaluate: Evaluate, costs: Costs,
+    presence: Presence, log: Log,
+) -> Hierarchy:  # fmt: skip
+    """The tree with those groups as nodes that cannot run as arrays; why is a happening of their parent."""
+    unfold = []
+    for group in tree.groups():
+        reason = hindrance(tree, group, workload, stages, evaluate, costs, presence)
+        if reason:
+            unfold.append(group)
+            log.happenings.append(Happening(0.0, group.parent, "unfolded", f"{group.name}: {reason}"))
+    return tree.unfolded(unfold) if unfold else tree
+
+
+def close(acts: Acts) -> None:
+    """Charge what depends on time alone: idle, radios at rest, access points and switches, and the buildings."""
+    now, log = acts.env.now, acts.log
+    for name, there in acts.nodes.items():
+        there.close()
+        if there.charge:
+            log.charges[name] = there.charge.joules()
+    if acts.costs.infrastructure:
+        for node, watts in acts.network.infrastructure():
+            acts.nodes[node].account.add("infrastructure", watts * now, 0.0, now)
+    for cohort in (cohort for cohorts in acts.cohorts.values() for cohort in cohorts):
+        cohort.close()
+        log.accounts[cohort.name] = cohort.account
+    for name, there in acts.nodes.items():
+        if acts.costs.pue and there.profile and there.profile.pue > 1:
+            there.account.cool(there.profile.pue)
+        log.accounts[name] = there.account

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
+from typing import ClassVar
 
 from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work
 from simulator.plan import Stage
@@ -11,22 +13,39 @@ from simulator.plan import Stage
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A module's *nbytes* on the wire and the *flops* that one local training spends on it."""
+    """A module's *nbytes* on the wire, and what one local training spends on it.
+
+    FLOPs, bytes moved through memory, memory held at the peak (bytes), operations started. Raises ValueError.
+    """
 
     nbytes: int
     flops: float = 0.0
+    memory_bytes: float = 0.0
+    bytes_moved: float = 0.0
+    launches: int = 0
 
     def __post_init__(self) -> None:
-        if self.nbytes < 0 or not self.flops >= 0:
-            raise ValueError(f"a module needs nbytes >= 0 and flops >= 0, got {self.nbytes} and {self.flops}")
+        for name in ("nbytes", "flops", "memory_bytes", "bytes_moved", "launches"):
+            value = getattr(self, name)
+            if not 0 <= value < inf:
+                raise ValueError(f"a module's {name} must be >= 0 and finite, got {value}")
 
 
 @dataclass(slots=True)
 class CostOnly:
-    """A workload of given sizes: training costs what its trainable modules cost, and learns nothing."""
+    """A workload of given sizes: training costs what its trainable modules cost, and learns nothing.
+
+    *allowed* gives, by stage and node, the modules that a node can train where it cannot train all: in that stage it
+    pays for those and does not send the others.
+    """
+
+    # All nodes of a tier work alike, so groups of them can run as arrays. Not inherited: a subclass must say so itself.
+    alike: ClassVar[bool] = True
 
     sizes: Mapping[str, Size]
+    allowed: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
     _trainable: tuple[str, ...] = field(default=(), init=False)
+    _stage: str = field(default="", init=False)
 
     def start(self, node: str) -> None:
         """Nothing to know."""
@@ -36,17 +55,29 @@ class CostOnly:
         unknown = [name for name in stage.trainable if name not in self.sizes]
         if unknown:
             raise ValueError(f"stage {stage.name}: no size is given for {', '.join(unknown)}")
-        self._trainable = stage.trainable
+        self._trainable, self._stage = stage.trainable, stage.name
 
     def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
-        """Training costs FLOPs; nothing else does."""
-        return Work(sum(self.sizes[m].flops for m in self._trainable) if activity == "train" else 0.0)
+        """Training costs what its modules cost; nothing else costs anything."""
+        if activity != "train":
+            return Work(0.0)
+        allowed = self.allowed.get((self._stage, node))
+        own = [self.sizes[m] for m in self._trainable if allowed is None or m in allowed]
+        return Work(
+            sum(size.flops for size in own),
+            sum(size.bytes_moved for size in own),
+            sum(size.memory_bytes for size in own),
+            sum(size.launches for size in own),
+        )
 
     def train(self, node: str, state: None, step: int) -> None:
         """Nothing is learned."""
 
     def pack(self, node: str, to: str, state: None, modules: Sequence[str]) -> Packet[None]:
         """The sum of the modules' sizes."""
+        allowed = self.allowed.get((self._stage, node))
+        if allowed is not None:
+            modules = [m for m in modules if m in allowed or m not in self._trainable]
         return Packet(None, sum(self.sizes[m].nbytes for m in modules), None, tuple(modules))
 
     def merge(

@@ -1,12 +1,14 @@
-"""Closed forms of the fluid: where the theory has a number, the number is met exactly."""
+"""Closed forms of the fluid, fast and reference: where the theory has a number, the number is met exactly."""
 
 import math
 
 import pytest
 import simpy
 
-from simulator import fluid as module
+from simulator import reference
 from simulator.fluid import Fluid
+from simulator.reference import ReferenceFluid
+from simulator.shares import Share
 from simulator.sharing import solve
 
 
@@ -15,9 +17,9 @@ def env():
     return simpy.Environment()
 
 
-@pytest.fixture
-def fluid(env):
-    return Fluid(env)
+@pytest.fixture(params=[Fluid, ReferenceFluid])
+def fluid(request, env):
+    return request.param(env)
 
 
 def at(env, seconds, action):
@@ -221,9 +223,7 @@ def test_neighbours_do_not_wear_off_a_rate_that_stays(env, fluid):
     assert flow.value == 0.7 / 0.1
 
 
-def test_simultaneous_changes_are_settled_once(env, fluid, monkeypatch):
-    solved = []
-    monkeypatch.setattr(module, "solve", lambda flows: solved.append((env.now, len(flows))) or solve(flows))
+def simultaneous_changes(env, fluid):
     link, other = fluid.resource("link", 10), fluid.resource("other", 1)
     fluid.flow(5, [other])
     flows = [fluid.flow(10, [link]) for _ in range(10)]
@@ -231,7 +231,41 @@ def test_simultaneous_changes_are_settled_once(env, fluid, monkeypatch):
     at(env, 2, lambda: fluid.set_capacity(link, 20))
     env.run()
     assert {flow.value for flow in flows} == {6}
+
+
+def test_simultaneous_changes_are_solved_once(env, monkeypatch):
+    solved = []
+    monkeypatch.setattr(reference, "solve", lambda flows: solved.append((env.now, len(flows))) or solve(flows))
+    simultaneous_changes(env, ReferenceFluid(env))
     assert solved == [(0, 1), (0, 10), (2, 10)]  # the other component is solved when it is touched, and only then
+
+
+@pytest.fixture
+def timed(env, monkeypatch):
+    """Of which resources the next end was sought, and when."""
+    timed, next_due = [], Share.next_due
+    monkeypatch.setattr(
+        Share, "next_due", lambda share, now: timed.append((now, share.resource.name)) or next_due(share, now)
+    )
+    return timed
+
+
+def test_simultaneous_changes_are_settled_once(env, timed):
+    simultaneous_changes(env, Fluid(env))
+    assert timed == [(0, "other"), (0, "link"), (2, "link"), (5, "other"), (6, "link")]
+
+
+def test_a_resource_with_room_couples_nothing(env, timed):
+    fluid = Fluid(env)
+    trunk, cells = fluid.resource("trunk", 100), [fluid.resource(f"cell{n}", 10 + n) for n in range(5)]
+    for cell in cells:
+        for amount in (30, 60, 90):
+            fluid.flow(amount, [cell, trunk])
+    env.run(until=1)
+    timed.clear()
+    env.run()
+    assert [name for _, name in timed].count("trunk") == 0
+    assert sorted(name for _, name in timed) == sorted(3 * [cell.name for cell in cells])
 
 
 def test_a_change_after_the_settling_of_its_instant_settles_again(env, fluid):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.fluid import Fluid
+from simulator.reference import ReferenceFluid
 from simulator.sharing import solve
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=150)
@@ -39,11 +40,11 @@ def scenarios(draw, slots=True, starts=True):
     return resources, draw(st.lists(flow, min_size=1, max_size=12)), draw(outages)
 
 
-def play(scenario, order=None, watch=()):
+def play(scenario, order=None, watch=(), kind=Fluid):
     """Run a scenario; give its flows in the order listed, and the use of each resource at the times watched."""
     resources, plans, outages = scenario
     env = simpy.Environment()
-    fluid = Fluid(env)
+    fluid = kind(env)
     made = [fluid.resource(str(name), capacity, slots=slots) for name, (capacity, slots) in enumerate(resources)]
     flows = {}
 
@@ -122,10 +123,11 @@ def has_turn(index, resource, slots, present, plans):
     return slots is None or index in queue[:slots]
 
 
+@pytest.mark.parametrize("kind", [Fluid, ReferenceFluid])
 @FIXED
 @given(scenarios())
-def test_the_fluid_agrees_with_its_exact_twin(scenario):
-    flows, _, _ = play(scenario)
+def test_the_fluid_agrees_with_its_exact_twin(kind, scenario):
+    flows, _, _ = play(scenario, kind=kind)
     expected = [float(finish) for finish in exact_finishes(scenario)]
     assert [flow.value for flow in flows] == pytest.approx(expected, rel=RELATIVE, abs=0)
 

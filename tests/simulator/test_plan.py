@@ -90,8 +90,8 @@ def test_a_deadline_is_positive(seconds):
         (lambda: FirstOf(0), "first: at least 1 child, got 0"),
         (lambda: TierPlan(("a",), rounds=0), "rounds: a whole number >= 1, got 0"),
         (lambda: Evaluate(every=0), "evaluate: every must be >= 1, got 0"),
-        (lambda: Size(-1), "nbytes >= 0 and flops >= 0, got -1"),
-        (lambda: Size(1, math.nan), "nbytes >= 0 and flops >= 0, got 1 and nan"),
+        (lambda: Size(-1), "nbytes must be >= 0 and finite, got -1"),
+        (lambda: Size(1, math.nan), "flops must be >= 0 and finite, got nan"),
         (lambda: CostOnly({}).enter(Stage("s", trainable=("a", "b"))), "stage s: no size is given for a, b"),
     ],
 )
