@@ -1,24 +1,24 @@
-"""What a model costs: bytes, FLOPs and memory of each module, counted on tensors without data.
+"""What a model costs: bytes of each module, and FLOPs, traffic and memory of training, scoring and merging.
 
-FLOPs are those of the matrix products that torch's flop counter sees, forward and backward, two per multiply-add;
-elementwise operations count 0.
+All is counted on tensors without data (:mod:`models.counting`), for the operations that run here when one client
+trains alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.flop_counter import FlopCounterMode
 
+from models.counting import Cost, count
 from models.data.samples import Samples
-from models.model import Model, Tensors, initial, module, nest
-from models.objectives import Batch, Objective
+from models.model import Model, Tensors, nest
+from models.objectives import Batch
+from models.training import Recipe, trainable_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,17 @@ class ModuleCost:
 
 def module_costs(model: Model) -> list[ModuleCost]:
     """The footprint of every module of *model*."""
-    weights = nest(meta(initial(model, 0)))
+    weights = nest(shapes(model))
     return [_module_cost(name, weights[name], model) for name in model.modules]
+
+
+def shapes(model: Model) -> dict[str, Tensor]:
+    """Every weight by "module/parameter", without data."""
+
+    def draw(shape: tuple[int, ...], std: float) -> Tensor:
+        return torch.empty(shape, device="meta")
+
+    return {f"{name}/{key}": value for name, b in model.modules.items() for key, value in b.init(draw).items()}
 
 
 def meta(tensors: Tensors) -> dict[str, Tensor]:
@@ -44,44 +53,85 @@ def meta(tensors: Tensors) -> dict[str, Tensor]:
     return {key: torch.empty_like(value, device="meta") for key, value in tensors.items()}
 
 
-def training_flops(
-    model: Model, keys: Collection[str], samples: Samples, objective: Objective, trainable: Collection[str]
-) -> int:
-    """FLOPs of one training step per sample, for a node that holds *keys* and sees samples like these."""
-    batch = _one(samples)
-    hidden = objective.hide(model, batch, 1, np.random.default_rng(0))
-    tensors = {key: value for key, value in meta(initial(model, 0)).items() if key in keys}
-    own = [value.requires_grad_() for key, value in tensors.items() if module(key) in trainable]
-    if not own:
-        return 0
+class Step:
+    """One training step of one client, to be run as often as one likes: on data, or on shapes alone.
 
-    def step() -> None:
-        loss = objective.loss(model, nest(tensors), Batch(batch.inputs, batch.targets, meta(hidden)))
-        torch.autograd.grad(loss, own, allow_unused=True)
+    Loss, gradients of the trainable part, and the optimizer's update, in place.
+    """
 
-    return _flops(step)
+    def __init__(self, model: Model, weights: Tensors, batch: Batch, recipe: Recipe) -> None:
+        self.model, self.recipe, self.batch = model, recipe, batch
+        trained = set(trainable_keys(weights, recipe))
+        self.weights = {key: value.detach().requires_grad_(key in trained) for key, value in weights.items()}
+        self.own = {key: value for key, value in self.weights.items() if key in trained}
+        slots = range(recipe.optimizer.slots)
+        self.state = {key: tuple(torch.zeros_like(value.detach()) for _ in slots) for key, value in self.own.items()}
 
+    def __call__(self) -> None:
+        """Take the step."""
+        loss = self.recipe.objective.loss(self.model, nest(self.weights), self.batch)
+        grads = torch.autograd.grad(loss, list(self.own.values()), allow_unused=True)
+        with torch.no_grad():
+            for (key, value), grad in zip(self.own.items(), grads, strict=True):
+                if grad is not None:
+                    self.recipe.optimizer.update(value.detach(), grad, self.state[key], 1)
 
-def forward_flops(model: Model, keys: Collection[str], samples: Samples) -> int:
-    """FLOPs of one prediction of all tasks that the node has, per sample."""
-    batch = _one(samples)
-    tensors = nest({key: value for key, value in meta(initial(model, 0)).items() if key in keys})
-    tasks = [task for task in batch.targets if f"head.{task}" in tensors]
-    return _flops(lambda: model.forward(tensors, batch.inputs, tasks))
-
-
-def _one(samples: Samples) -> Samples:
-    """One sample's shapes."""
-    return Samples(
-        {m: torch.empty(1, *x.shape[1:], dtype=x.dtype, device="meta") for m, x in samples.inputs.items()},
-        {t: torch.empty(1, dtype=y.dtype, device="meta") for t, y in samples.targets.items()},
-    )
+    @property
+    def held(self) -> list[Tensor]:
+        """What is in memory all the time: weights, the optimizer's state, the batch."""
+        seen = (self.batch.inputs, self.batch.targets, self.batch.hidden)
+        slots = [slot for slots in self.state.values() for slot in slots]
+        return [*self.weights.values(), *slots, *(value for some in seen for value in some.values())]
 
 
-def _flops(step: Callable[[], Any]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        step()
-    return int(counter.get_total_flops())
+def training_step(model: Model, keys: Collection[str], samples: Samples, recipe: Recipe, rows: int) -> Cost:
+    """A :class:`Step` on *rows* samples like these, for a node that holds *keys*; nothing if it trains none of them.
+
+    The data set itself is not counted as memory, only the batch.
+    """
+    weights = {key: value for key, value in shapes(model).items() if key in keys}
+    if not trainable_keys(weights, recipe):
+        return Cost()
+    some, hidden = _like(samples, rows), recipe.objective.hide(model, samples, rows, np.random.default_rng(0))
+    step = Step(model, weights, Batch(some.inputs, some.targets, meta(hidden)), recipe)
+    return count(step, step.held)
+
+
+def prediction(model: Model, keys: Collection[str], samples: Samples, rows: int) -> Cost:
+    """All tasks that a node holding *keys* can predict, for a batch of *rows* samples like these."""
+    weights = {key: value for key, value in shapes(model).items() if key in keys}
+    inputs = _like(samples, rows).inputs
+    tasks = [task for task in samples.targets if f"head.{task}/weight" in weights]
+
+    @torch.no_grad()
+    def predict() -> None:
+        model.forward(nest(weights), inputs, tasks)
+
+    return count(predict, [*weights.values(), *inputs.values()]) if tasks else Cost()
+
+
+def merging(weights: Tensors, copies: int) -> Cost:
+    """The weighted mean of so many *copies* of *weights*: each is read and added once, and one is written.
+
+    One pass per tensor, whatever the number of copies; all of them and the result are in memory.
+    """
+    nbytes = sum(value.numel() * value.element_size() for value in weights.values()) * (copies + 1)
+    return Cost(copies * sum(value.numel() for value in weights.values()), nbytes, len(weights), nbytes)
+
+
+def parts(samples: int, batch_size: int) -> Iterator[tuple[int, int]]:
+    """How often which number of rows comes up in one pass over so many *samples*: full batches, and what is left."""
+    full, left = divmod(samples, batch_size)
+    return ((times, rows) for times, rows in ((full, batch_size), (1, left)) if times and rows)
+
+
+def _like(samples: Samples, rows: int) -> Samples:
+    """The shapes of *rows* samples."""
+
+    def like(tensors: Tensors) -> dict[str, Tensor]:
+        return {n: torch.empty(rows, *t.shape[1:], dtype=t.dtype, device="meta") for n, t in tensors.items()}
+
+    return Samples(like(samples.inputs), like(samples.targets))
 
 
 def _module_cost(name: str, weights: Mapping[str, Tensor], model: Model) -> ModuleCost:
@@ -95,10 +145,10 @@ def _module_cost(name: str, weights: Mapping[str, Tensor], model: Model) -> Modu
             saved[t.untyped_storage()._cdata] = t.untyped_storage().nbytes()
         return t
 
-    forward = _flops(lambda: model.probe(name, own, x))
+    forward = count(lambda: model.probe(name, own, x)).flops
     with saved_tensors_hooks(keep, lambda t: t):
         out = model.probe(name, own, x)
-    backward = _flops(lambda: torch.autograd.grad(out.sum(), [x, *own.values()], allow_unused=True))
+    backward = count(lambda: torch.autograd.grad(out.sum(), [x, *own.values()], allow_unused=True)).flops
     parameters = sum(value.numel() for value in own.values())
     nbytes = sum(value.numel() * value.element_size() for value in own.values())
     return ModuleCost(name, parameters, nbytes, forward, backward, sum(saved.values()))

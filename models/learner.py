@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -45,7 +46,9 @@ class Learner:
 
     *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train. What a stage
     itself lists as ``trainable`` counts; a recipe's own list says beforehand what is going to be trained, so that it is
-    not scored before. ``train`` returns a promise: what is pending runs together, stacked, when a value is needed.
+    not scored before. *allowed* gives, by stage and node, the modules that a node can train where it cannot train all:
+    in that stage it has no say in the others and does not send them. ``train`` returns a promise: what is pending runs
+    together, stacked, when a value is needed.
     """
 
     def __init__(
@@ -57,14 +60,17 @@ class Learner:
         *,
         seed: int = 0,
         rule: Rule = by_votes,
+        allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
         train_all: TrainAll = stacked.train_all,
     ) -> None:
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
         self._recipes, self._rule, self._train_all = recipes, rule, train_all
+        self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed)
         self.taught: set[str] = set()  # modules that somebody has begun to train
         self.updates, self.seconds = 0, 0.0  # local trainings run; wall time spent on training and scoring
         self._recipe: Recipe | None = None
+        self._stage = ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._pending: list[tuple[Job, Promise]] = []
         self._wave = Wave()
@@ -78,8 +84,18 @@ class Learner:
     def enter(self, stage: StageLike) -> None:
         """From now on clients train as *stage* says."""
         self.settle()
-        self._recipe = replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
+        self._recipe, self._stage = self.recipe_in(stage), stage.name
+        self._parcels.clear()
         self._stages |= set(stage.trainable)
+
+    def recipe_in(self, stage: StageLike) -> Recipe:
+        """How clients train in *stage*."""
+        return replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
+
+    def trains(self, node: str) -> frozenset[str]:
+        """The modules that *node* trains in this stage, if it trains at all."""
+        allowed = self.allowed.get((self._stage, node))
+        return self.recipe.trainable if allowed is None else self.recipe.trainable & allowed
 
     @property
     def recipe(self) -> Recipe:
@@ -88,9 +104,9 @@ class Learner:
             raise ValueError("the learner has not entered a stage yet")
         return self._recipe
 
-    def samples(self, node: str) -> Samples:
-        """What *node* trains on in this stage."""
-        data = self.study.public if self.recipe.public else self.study.clients[node].train
+    def samples(self, node: str, recipe: Recipe | None = None) -> Samples:
+        """What *node* trains on in this stage, or by another *recipe*."""
+        data = self.study.public if (recipe or self.recipe).public else self.study.clients[node].train
         if data is None:
             raise ValueError(f"stage data: public, but the study has no public samples for {node}")
         return data
@@ -107,15 +123,31 @@ class Learner:
 
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
+        trainable = self.trains(node)
+        if not trainable:
+            return state
         if depth(state.tensors) >= DEEPEST:
             self.settle()
         samples = self.samples(node)
         promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._wave, self._settled)
-        self._pending.append((Job(node, state.tensors, samples, self.seed, step), promise))
-        names = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in self.recipe.trainable)
+        self._pending.append((Job(node, state.tensors, samples, self.seed, step, trainable), promise))
+        names = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable)
         self.taught |= {module(name) for name in names}
         votes = {name: state.samples.get(name, 0) + len(samples) for name in names}
         return replace(state, tensors=promise, samples={**state.samples, **votes})
+
+    def _untrained(self, node: str) -> frozenset[str]:
+        """What this stage trains, but not at *node*, which could."""
+        limited = (self._stage, node) in self.allowed
+        return self.recipe.trainable - self.trains(node) if limited else frozenset()
+
+    def without_training(self) -> Learner:
+        """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
+        twin = copy(self)
+        twin.taught, twin.updates, twin.seconds, twin._recipe = set(), 0, 0.0, None
+        twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)
+        twin._train_all = lambda model, jobs, recipe: [{} for _ in jobs]
+        return twin
 
     def settle(self) -> None:
         """Run what is pending, shallow before deep, all of one depth together."""
@@ -136,10 +168,11 @@ class Learner:
         return {}
 
     def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packed:
-        """What of *modules* both *node* and *to* hold; bytes from the tensors themselves."""
+        """What of *modules* both *node* and *to* hold and *node* has a say in; bytes from the tensors themselves."""
         route = (node, to, tuple(modules))
         if route not in self._parcels:
-            keys = dict.fromkeys(k for k in state.tensors if module(k) in route[2] and k in self.holds[to])
+            wanted = set(modules) - self._untrained(node)
+            keys = dict.fromkeys(k for k in state.tensors if module(k) in wanted and k in self.holds[to])
             nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
             self._parcels[route] = keys, nbytes, tuple(dict.fromkeys(map(module, keys)))
         keys, nbytes, carried = self._parcels[route]

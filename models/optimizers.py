@@ -62,7 +62,11 @@ class SGD:
     lr: float = 0.1
     momentum: float = 0.0
     weight_decay: float = 0.0
-    slots: int = 1
+
+    @property
+    def slots(self) -> int:
+        """The velocity, if there is momentum."""
+        return 1 if self.momentum else 0
 
     def update(self, p: Tensor, grad: Tensor, state: tuple[Tensor, ...], step: int) -> None:
         """One step; *state* holds the velocity."""

@@ -2,12 +2,13 @@
 
 The losses of different clients are independent, so the gradient of their sum holds each client's gradient side by
 side. Clients are sorted by number of steps: later steps work on a prefix of the stack, and who is done is left out.
+Only clients that train the same modules are stacked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,10 +27,19 @@ def fitting(numbers: int, limit: int = FLOATS) -> int:
     return max(8, min(1000, limit // max(numbers, 1)))
 
 
-def train_all(
-    model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None = None
-) -> list[dict[str, Tensor]]:
+def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None = None) -> list[dict[str, Tensor]]:
     """The weights after each job, *chunk* clients stacked at a time; the numbers do not depend on *chunk*."""
+    out: list[dict[str, Tensor]] = [{} for _ in jobs]
+    for trainable in dict.fromkeys(job.trains(recipe) for job in jobs):
+        places = [i for i, job in enumerate(jobs) if job.trains(recipe) == trainable]
+        alike = _train_alike(model, [jobs[i] for i in places], replace(recipe, trainable=trainable), chunk)
+        for i, result in zip(places, alike, strict=True):
+            out[i] = result
+    return out
+
+
+def _train_alike(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None) -> list[dict[str, Tensor]]:
+    """The weights after each job, when all train the same modules."""
     if not chunk:
         chunk = fitting(max((_trained(job, recipe) for job in jobs), default=1))
     rows = [job.rows(recipe) for job in jobs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -36,6 +36,11 @@ class Job:
     samples: Samples
     seed: int
     step: int
+    trainable: frozenset[str] | None = None  # modules, where the node trains fewer than the recipe says
+
+    def trains(self, recipe: Recipe) -> frozenset[str]:
+        """The modules that this node trains."""
+        return recipe.trainable if self.trainable is None else recipe.trainable & self.trainable
 
     def rows(self, recipe: Recipe) -> list[np.ndarray]:
         """Which samples each step sees."""
@@ -63,6 +68,7 @@ def trainable_keys(tensors: Collection[str], recipe: Recipe) -> list[str]:
 
 def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
     """The weights after the job; those that no loss reaches stay as they are."""
+    recipe = replace(recipe, trainable=job.trains(recipe))
     own = {key: job.tensors[key].clone().requires_grad_() for key in trainable_keys(job.tensors, recipe)}
     optimizer = recipe.optimizer.torch(own.values())
     rows = job.rows(recipe)

@@ -1,19 +1,36 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from federations import FEDERATED, MODEL, SHAPES, TASKS, samples
 
-from models import LinearModel, Masked, Supervised, initial
-from models.footprint import forward_flops, module_costs, training_flops
-from models.model import nest
+from models import SGD, AdamW, LinearModel, Masked, Recipe, Supervised, initial
+from models.counting import Cost, count
+from models.footprint import merging, module_costs, parts, prediction, shapes, training_step
+from models.model import module, nest
+from models.objectives import Batch
 
 COSTS = {cost.module: cost for cost in module_costs(MODEL)}
 WIDTH, HIDDEN, TOKENS = 16, 16, 6
 
 
-def some(modalities=tuple(SHAPES), tasks=tuple(TASKS)):
-    import numpy as np
+def some(modalities=tuple(SHAPES), tasks=tuple(TASKS), n=4):
+    return samples(np.random.default_rng(0), n, modalities, tasks)
 
-    return samples(np.random.default_rng(0), 4, modalities, tasks)
+
+def recipe(trainable, objective=Supervised(), optimizer=AdamW()):  # noqa: B008
+    return Recipe(objective, optimizer, 1, 8, frozenset(trainable))
+
+
+def training_flops(model, keys, batch, objective, trainable):
+    """Of a step on one sample."""
+    return training_step(model, keys, batch, recipe(trainable, objective), 1).flops
+
+
+def forward_flops(model, keys, batch):
+    """Of a prediction for one sample."""
+    return prediction(model, keys, batch, 1).flops
 
 
 def test_bytes_and_parameters_are_those_of_the_tensors():
@@ -89,3 +106,128 @@ def test_activations_are_counted():
     (cost,) = module_costs(linear)
     assert cost.activation_bytes == 12 * torch.finfo(torch.float32).bits // 8
     assert cost.forward_flops == pytest.approx(24)
+
+
+KEYS = MODEL.held(SHAPES, TASKS)
+FLOAT = 4  # bytes
+LINEAR = LinearModel({"record": (12,)}, {"outcome": TASKS["outcome"]})
+
+
+def numbers(keys):
+    return sum(value.numel() for key, value in shapes(MODEL).items() if key in keys)
+
+
+def test_flops_grow_with_the_batch_and_launches_do_not():
+    """But for the products of a batch of one, which torch takes apart otherwise."""
+    two, nine = (training_step(MODEL, KEYS, some(), recipe(FEDERATED), rows) for rows in (2, 9))
+    assert 9 * two.flops == 2 * nine.flops
+    assert two.launches == nine.launches
+    assert two.bytes_moved < nine.bytes_moved
+
+
+def test_shapes_are_those_of_the_weights():
+    start = initial(MODEL, 0)
+    assert {key: value.shape for key, value in shapes(MODEL).items()} == {k: v.shape for k, v in start.items()}
+
+
+@pytest.mark.parametrize(("optimizer", "slots"), [(SGD(0.1), 0), (SGD(0.1, momentum=0.9), 1), (AdamW(), 2)])
+def test_the_optimizers_state_is_held(optimizer, slots):
+    """A velocity, or two moments, per number trained. Of a batch so large that the update is not the peak."""
+    trained = [key for key in KEYS if module(key) in FEDERATED]
+    plain = training_step(MODEL, KEYS, some(), recipe(FEDERATED, optimizer=SGD(0.1)), 200)
+    cost = training_step(MODEL, KEYS, some(), recipe(FEDERATED, optimizer=optimizer), 200)
+    assert cost.memory_bytes - plain.memory_bytes == FLOAT * slots * numbers(trained)
+    assert cost.flops == plain.flops  # elementwise
+
+
+def test_an_update_of_sgd_by_hand():
+    """Scaling the gradient, and subtracting it: two operations per tensor, five times its numbers read or written.
+
+    With momentum three more: scaling the velocity, adding the gradient to it (two reads, a write each time).
+    """
+    free, still = recipe(["head.outcome"], optimizer=SGD(0.1)), recipe(["head.outcome"], optimizer=Nothing())
+    rolling = replace(free, optimizer=SGD(0.1, momentum=0.9))
+    batch, keys = some(("record",), ("outcome",)), LINEAR.held((), ["outcome"])
+    without, plain, momentum = (training_step(LINEAR, keys, batch, how, 4) for how in (still, free, rolling))
+    weights = 12 + 1
+    assert plain.launches - without.launches == 2 * 2
+    assert plain.bytes_moved - without.bytes_moved == FLOAT * weights * (2 + 3)
+    assert momentum.launches - plain.launches == 2 * 2
+    assert momentum.bytes_moved - plain.bytes_moved == FLOAT * weights * (2 + 3)
+
+
+class Nothing(SGD):
+    """An optimizer that leaves all as it is."""
+
+    def update(self, p, grad, state, step):
+        pass
+
+
+def test_memory_grows_with_the_batch_by_the_activations():
+    """By the same for every row: what autograd keeps, and at most three layers' worth of what comes and goes."""
+    peaks = [training_step(MODEL, KEYS, some(), recipe(FEDERATED), rows).memory_bytes for rows in (300, 301, 303)]
+    kept = saved_bytes(301) - saved_bytes(300)
+    assert peaks[2] - peaks[1] == 2 * (peaks[1] - peaks[0])
+    assert kept < peaks[1] - peaks[0] <= kept + 3 * FLOAT * TOKENS * 3 * WIDTH
+
+
+def saved_bytes(rows):
+    """Of the storages that autograd keeps for the backward pass of one step, weights apart."""
+    weights = {key: value.requires_grad_(module(key) in FEDERATED) for key, value in initial(MODEL, 0).items()}
+    own = {value.untyped_storage().data_ptr() for value in weights.values()}
+    batch, saved = some(n=rows), {}
+
+    def keep(t):
+        saved[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes(), t  # keep it, or its place is used again
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        Supervised().loss(MODEL, nest({k: weights[k] for k in KEYS}), Batch(batch.inputs, batch.targets, {}))
+    return sum(nbytes for place, (nbytes, _) in saved.items() if place not in own)
+
+
+def test_who_trains_more_pays_more():
+    trained, before = [], Cost()
+    for name in reversed(MODEL.modules):
+        trained.append(name)
+        cost = training_step(MODEL, KEYS, some(), recipe(trained), 8)
+        assert cost.flops >= before.flops
+        assert cost.bytes_moved >= before.bytes_moved
+        assert cost.launches >= before.launches
+        assert cost.memory_bytes >= before.memory_bytes
+        before = cost
+    assert before.memory_bytes > FLOAT * 4 * numbers(KEYS)  # weights, gradients, two moments; and activations
+
+
+@pytest.mark.parametrize(("objective", "tasks"), [(Supervised(), tuple(TASKS)), (Masked(), ())])
+def test_real_tensors_cost_what_shapes_do(objective, tasks):
+    """The same step on data: every operation, and every storage alive."""
+    how, batch, rows = recipe(MODEL.modules, objective), some(tasks=tasks), 4
+    keys = tuple(key for key in initial(MODEL, 0) if not tasks or not key.startswith("decoder"))
+    weights = {key: value.requires_grad_() for key, value in initial(MODEL, 0).items() if key in keys}
+    hidden = objective.hide(MODEL, batch, rows, np.random.default_rng(1))
+    state = {key: [torch.zeros_like(value.detach()) for _ in range(2)] for key, value in weights.items()}
+
+    def step():
+        loss = objective.loss(MODEL, nest(weights), Batch(batch.inputs, batch.targets, hidden))
+        grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        with torch.no_grad():
+            for key, grad in zip(weights, grads, strict=True):
+                if grad is not None:
+                    how.optimizer.update(weights[key].detach(), grad, tuple(state[key]), 1)
+
+    held = [*weights.values(), *batch.inputs.values(), *batch.targets.values(), *hidden.values()]
+    real = count(step, [*held, *(slot for slots in state.values() for slot in slots)])
+    assert training_step(MODEL, keys, batch, how, rows) == real
+
+
+def test_merging_reads_every_copy_and_writes_one():
+    nbytes = 6 * 13 * FLOAT
+    assert merging(shapes(LINEAR), 5) == Cost(flops=5 * 13, bytes_moved=nbytes, launches=2, memory_bytes=nbytes)
+
+
+def test_a_pass_is_full_batches_and_what_is_left():
+    for n in range(30):
+        found = list(parts(n, 8))
+        assert sum(times * rows for times, rows in found) == n
+        assert [rows for _, rows in found] == ([8] if n >= 8 else []) + ([n % 8] if n % 8 else [])

@@ -6,8 +6,9 @@ from federations import FEDERATED, MODEL, SHAPES, TASKS, samples, stage, study
 
 from experiments.workload import LearningWorkload
 from models import AdamW, Learner, Masked, Recipe, State, Supervised, Vote, initial, merge
-from models.footprint import training_flops
-from models.model import nest
+from models.counting import Cost
+from models.footprint import training_step
+from models.model import module, nest
 from models.objectives import Batch
 
 NODES = [f"pupil{i}" for i in range(8)]
@@ -38,11 +39,44 @@ def test_nothing_is_scored_before_it_is_taught():
     assert {score.task for score in one.evaluate({"pupil0": one.train("pupil0", start, 0)})} == set(TASKS)
 
 
-def test_training_is_charged_per_sample_and_epoch():
+def test_training_is_charged_batch_by_batch():
+    """Epochs of full batches of 8 and a smaller last one, each at its own cost; FLOPs are those of the samples."""
     one = learner(epochs=3)
-    own = one.study.clients["pupil0"].train
-    each = training_flops(MODEL, one.holds["pupil0"], own, Supervised(), FEDERATED)
-    assert LearningWorkload(one).work("pupil0", "train", 0).flops == each * len(own) * 3
+    own, keys = one.study.clients["pupil3"].train, one.holds["pupil3"]
+    assert len(own) > 8
+    assert len(own) % 8 > 1
+    costs = [training_step(MODEL, keys, own, one.recipe, rows) for rows in (8, len(own) % 8)]
+    total = (costs[0] * (len(own) // 8) + costs[1]) * 3
+    work = LearningWorkload(one).work("pupil3", "train", 0)
+    assert Cost(int(work.flops), int(work.bytes_moved), work.launches, int(work.memory_bytes)) == total
+    assert work.flops * 8 == costs[0].flops * len(own) * 3
+
+
+def test_merging_is_charged_by_what_the_node_holds():
+    one = learner()
+    work = LearningWorkload(one).work("cloud", "merge", 0, ("head.outcome", "adapter"), 5)
+    own = [one.initial[key] for key in one.holds["cloud"] if module(key) in ("head.outcome", "adapter")]
+    numbers = sum(value.numel() for value in own)
+    assert (work.flops, work.bytes_moved, work.launches) == (5 * numbers, 6 * 4 * numbers, len(own))
+    assert LearningWorkload(one).work("cloud", "pack", 0, ("adapter",)).flops == 0
+
+
+def test_who_cannot_train_a_module_has_no_say_in_it_and_does_not_send_it():
+    one = learner()
+    one.allowed = {("federate", "pupil0"): frozenset({"head.answer"}), ("federate", "pupil3"): frozenset()}
+    one.enter(TRAIN)
+    start = one.start("pupil0")
+    after = one.train("pupil0", start, 0)
+    assert after.samples == {"head.answer": len(one.study.clients["pupil0"].train)}
+    moved = {module(key) for key in start.tensors if not torch.equal(after.tensors[key], start.tensors[key])}
+    assert moved == {"head.answer"}
+    assert one.pack("pupil0", "cloud", after, FEDERATED).modules == ("head.answer",)
+    assert "adapter" in one.pack("cloud", "pupil0", one.start("cloud"), FEDERATED).modules
+    assert one.train("pupil3", start, 0) is start
+    assert one.pack("pupil3", "cloud", start, FEDERATED).nbytes == 0
+    cheap, dear = (LearningWorkload(one).work(node, "train", 0).flops for node in ("pupil0", "pupil1"))
+    assert 0 < cheap < dear
+    assert LearningWorkload(one).work("pupil3", "train", 0).flops == 0
 
 
 def test_a_packet_weighs_what_is_in_it():

@@ -28,7 +28,7 @@ def names(node):
     return Node(node, TREE.tier(node), tuple(names(child) for child in TREE.children(node)))
 
 
-def learner(chunk):
+def learner(chunk, allowed=None):
     data = study(TREE.leaves)
     everything = frozenset(initial(MODEL, 0))
     holds = dict.fromkeys(TREE.nodes(), everything)
@@ -38,7 +38,7 @@ def learner(chunk):
         "federate": Recipe(Supervised(), AdamW(5e-3), 2, 8),
     }
     return Learner(
-        MODEL, data, holds, recipes, seed=3, train_all=lambda *a: stacked.train_all(*a, chunk=chunk)
+        MODEL, data, holds, recipes, seed=3, allowed=allowed, train_all=lambda *a: stacked.train_all(*a, chunk=chunk)
     )
 
 
@@ -56,6 +56,20 @@ def simulated():
     log, states = federation(TREE, LearningWorkload(learner(chunk=40)), STAGES, evaluate)
     assert log.metrics
     return states
+
+
+def test_also_where_some_train_only_a_part_and_one_nothing():
+    """The nodes of a stage differ in what they train: votes, packets and stacks follow."""
+    some = [frozenset({"head.answer", "head.outcome"}), frozenset(), frozenset({"adapter", "offset.campus"})]
+    allowed = {("federate", TREE.leaves[i]): modules for i, modules in enumerate(some)}
+    _, found = federation(TREE, LearningWorkload(learner(7, allowed)), STAGES, Evaluate())
+    expected = Federation(names("cloud"), learner(1000, allowed), STAGES).run()
+    assert found.keys() == expected.keys()
+    for node, state in expected.items():
+        assert state.samples == found[node].samples
+        assert all(torch.equal(value, found[node].tensors[key]) for key, value in state.tensors.items()), node
+    everybody = Federation(names("cloud"), learner(7), STAGES).run()["cloud"]
+    assert any(everybody.samples[m] > expected["cloud"].samples[m] for m in everybody.samples)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])

@@ -31,6 +31,21 @@ def test_a_clients_bits_do_not_depend_on_who_is_stacked_beside_it(how, decoders)
             assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_clients_that_train_other_modules_keep_their_bits_and_equal_the_plain_loop():
+    some = [None, frozenset({"head.answer", "adapter"}), frozenset({"offset.campus"}), None]
+    work = [replace(job, trainable=some[i % 4]) for i, job in enumerate(jobs(13, dtype=torch.float64))]
+    alone = [stacked.train_all(MODEL, [job], recipe())[0] for job in work]
+    for job, one, other, plain in zip(
+        work, alone, stacked.train_all(MODEL, work, recipe()), training.train_all(MODEL, work, recipe()), strict=True
+    ):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+        for key, value in plain.items():
+            assert (one[key] is job.tensors[key]) == (value is job.tensors[key])
+            assert (one[key] - value).abs().max() <= 1e-9 * max(float(value.abs().max()), 1e-3), key
+        moved = {key.partition("/")[0] for key in one if one[key] is not job.tensors[key]}
+        assert moved <= job.trains(recipe())
+
+
 def test_narrow_pieces_keep_their_bits_too():
     """A product whose inner dimension is 1 has a gradient of a single row."""
     narrow = replace(MODEL, adapter_width=1, hidden=3, width=6)
