@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test check clean
+.PHONY: run test check bench clean
 
 run: .venv/stamp
 	$(BIN)/edufog run experiments/scenarios/campus.yaml
@@ -13,6 +13,9 @@ check: .venv/stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: .venv/stamp
+	$(BIN)/python -m experiments.benchmarks
 
 .venv/stamp: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.memory import fitted, fitted_sizes, short_groups
+from experiments.physics import costs_of, presence_of
 from experiments.scenario import Problem, Scenario, ScenarioError, module_names, resolve
 from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.schema.documents import find_file
@@ -14,8 +16,10 @@ from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, 
 from experiments.schema.sections import Deadline as DeadlineSpec
 from experiments.schema.sections import First, StageSpec, TierPlanSpec
 from experiments.schema.subjects import FootprintModel
+from simulator.costs import Costs
 from simulator.interfaces import Workload
 from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
+from simulator.presence import Presence, always
 from simulator.workloads import CostOnly, Size
 from topologies.hierarchy import Hierarchy
 
@@ -35,12 +39,18 @@ class Built:
     evaluate: Evaluate
     learner: Learner | None = None
     study: Study | None = None
+    costs: Costs = Costs()  # noqa: RUF009 - frozen
+    presence: Presence = always
+    happenings: tuple[tuple[str, str, str], ...] = ()  # node, kind, detail: what is known before the run begins
 
 
 def build(scenario: Scenario) -> Built:
     """The objects of a run; raises ScenarioError where the scenario does not fit its data or its tree."""
     try:
-        return _built(scenario.resolved())
+        built = _built(scenario.resolved())
+        return replace(
+            built, costs=costs_of(built.scenario), presence=presence_of(built.scenario, built.hierarchy)
+        )
     except ScenarioError:
         raise
     except ValueError as error:
@@ -52,17 +62,42 @@ def _built(scenario: Scenario) -> Built:
     evaluation = scenario.evaluate
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     if isinstance(scenario.model, FootprintModel):
-        sizes = {name: Size(round(f.bytes), f.flops) for name, f in scenario.model.footprint.items()}
-        tree = hierarchy(scenario, None)
+        tree, unheard = _on_air(scenario, hierarchy(scenario, None))
+        if scenario.presence:
+            tree = tree.unfolded()  # its members come and go one by one
         _fit(scenario, stages, tree, tree.nodes())
-        return Built(scenario, tree, CostOnly(sizes), stages, evaluate)
+        sizes = {
+            name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches)
+            for name, f in scenario.model.footprint.items()
+        }
+        if short := short_groups(scenario.memory, tree, stages, sizes):
+            tree = tree.unfolded(short)
+        fits = fitted_sizes(scenario.memory, tree, stages, sizes)
+        costs_only = CostOnly(sizes, fits.allowed)
+        return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + fits.happenings)
     from experiments.learning import learner_of, study_of
     from experiments.workload import LearningWorkload
 
     tree, study = study_of(scenario)
+    tree, unheard = _on_air(scenario, tree)
+    if unheard:
+        study = replace(study, clients={name: client for name, client in study.clients.items() if name in tree})
     _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages)
-    return Built(scenario, tree, LearningWorkload(learner), stages, evaluate, learner, study)
+    workload = LearningWorkload(learner)
+    fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
+    learner.allowed = fits.allowed
+    return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + fits.happenings)
+
+
+def _on_air(scenario: Scenario, tree: Hierarchy) -> tuple[Hierarchy, tuple[tuple[str, str, str], ...]]:
+    """The tree at the rates of its radio, if the scenario has one, and what happened to nodes out of range."""
+    if scenario.radio is None:
+        return tree, ()
+    from topologies.placement import with_radio
+
+    heard, unheard = with_radio(tree, scenario.radio.radio(), scenario.seed)
+    return heard, tuple((why.node, "out_of_range", why.detail) for why in unheard)
 
 
 def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data: Container[str]) -> None:
@@ -88,7 +123,7 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
             values[name] = links[value]
         elif name in ("edge", "campus", "cloud", "server"):
             values["cloud" if name == "server" else name] = devices[value]
-        elif name in ("campuses", "classrooms", "devices"):
+        elif name in ("campuses", "classrooms", "devices", "grouped"):
             values[name] = value
     if isinstance(topology, Devices):
         mix = {devices[name]: share for name, share in topology.mix.items()}

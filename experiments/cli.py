@@ -1,4 +1,4 @@
-"""The command line: ``edufog run | check | list``. Heavy imports sit inside the commands."""
+"""The command line: ``edufog run | check | calibrate | list``. Heavy imports sit inside the commands."""
 
 from __future__ import annotations
 
@@ -37,6 +37,10 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; by default results/<scenario>/<time>-s<seed>.")
     ] = None,
+    perturb_profiles: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Rerun the costs over N draws of the profiles' uncertain figures."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")] = False,
 ) -> None:
     """Run a scenario and leave tables and plots in a run folder."""
@@ -45,11 +49,13 @@ def run(
     from experiments.progress import Progress
     from experiments.run import run as run_scenario
 
+    if perturb_profiles is not None and perturb_profiles < 2:
+        _fail(f"--perturb-profiles {perturb_profiles}: an interval needs 2 draws or more")
     path, loaded = _load(scenario, settings, seed)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("results") / path.stem / f"{stamp}-s{loaded.seed}"
     with Progress(quiet) as progress:
-        result = run_scenario(loaded, folder, progress)
+        result = run_scenario(loaded, folder, progress, perturb_profiles=perturb_profiles or 0)
     if not quiet:
         from experiments.summary import show
 
@@ -64,6 +70,29 @@ def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) 
     path, loaded = _load(scenario, settings, seed)
     built = build(loaded)
     print(f"{path}: fine ({loaded.title}, {len(built.hierarchy)} nodes)")
+
+
+@app.command()
+def calibrate(
+    out: Annotated[Path | None, typer.Option(help="Write the profile to this file; by default it is printed.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter measurements.")] = False,
+    name: Annotated[str, typer.Option(help="What to call the profile.")] = "this_machine",
+) -> None:
+    """Measure this machine and write it down as a device profile for a scenario's `profiles`."""
+    from experiments.calibrate import calibrate as measure
+    from experiments.calibrate import profile_yaml, report
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    found = measure(quick, tell)
+    text = profile_yaml(found, name)
+    if out is None:
+        print(text, end="")
+        return
+    out.write_text(text, encoding="utf-8")
+    for line in (*report(found), f"{out}: profile {name}"):
+        tell(line)
 
 
 @app.command(name="list")

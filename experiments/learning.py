@@ -40,7 +40,7 @@ def study_of(scenario: Scenario) -> tuple[Hierarchy, Study]:
     assert isinstance(data, CampusData)
     from models.data.campus import campus_study
 
-    tree = hierarchy(scenario, None)
+    tree = hierarchy(scenario, None).unfolded()  # students have names
     study = campus_study(
         {leaf: _place(tree, leaf) for leaf in tree.leaves},
         seed=scenario.seed,

@@ -65,7 +65,7 @@ def rounds(built: Built) -> int:
 
 def describe(built: Built, log: Log) -> str:
     """Simulated seconds, the last figure of the first task, joules so far."""
-    now = max(log.spans[-1].end_s, log.metrics[-1].time_s if log.metrics else 0.0) if log.spans else 0.0
+    now = max(log.spans.end_s, log.metrics[-1].time_s if log.metrics else 0.0)
     idle = sum(p.idle_watts for n in built.hierarchy.nodes() if (p := built.hierarchy.profile(n)))
     parts = [f"sim {now:.3g} s"]
     if log.metrics:

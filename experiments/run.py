@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import subprocess
 import sys
@@ -9,17 +10,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.build import Built, build
-from experiments.ledger import node_rows, total_joules
+from experiments.condensed import condensed
+from experiments.ledger import cause_rows, total_joules
 from experiments.scenario import Problem, Scenario, ScenarioError
+from experiments.simulation import simulated
 from experiments.store import Store
-from simulator.records import Log
-from simulator.run import simulate
+from simulator.records import Happening, Log
+from simulator.summaries import summarised
 from simulator.workloads import CostOnly
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ class Result:
     manifest: dict[str, Any]
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
+    perturbed: pd.DataFrame | None = None  # a row per draw of the profiles' figures, where any were asked for
 
     @property
     def scenario(self) -> Scenario:
@@ -64,15 +69,26 @@ class Result:
         return pd.DataFrame(self.node_rows)
 
 
-def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built, round_, log, phase: None) -> Result:
+def run(
+    scenario: Scenario,
+    out: Path | None = None,
+    watch: Watch = lambda built, round_, log, phase: None,
+    *,
+    perturb_profiles: int = 0,
+) -> Result:
     """Run *scenario*; with *out*, leave a run folder there. *watch* is called after every round and before every phase.
 
-    Raises ScenarioError where the scenario does not fit its data, or the folder cannot take a run.
+    With *perturb_profiles* the costs, not the learning, are rerun over so many draws of the profiles' uncertain figures
+    (:mod:`experiments.uncertainty`), for intervals of seconds and joules. Raises ScenarioError where the scenario does
+    not fit its data, or the folder cannot take a run; ValueError for a single draw.
     """
+    if perturb_profiles < 0 or perturb_profiles == 1:
+        raise ValueError(f"perturb_profiles: an interval needs 2 draws or more, got {perturb_profiles}")
     began, started = time.perf_counter(), datetime.now(UTC)
     built = build(scenario)
+    keep = partial(summarised, tree=built.hierarchy) if _short(built) else list
     try:
-        store = None if out is None else Store(out)
+        store = None if out is None else Store(out, keep)
     except ValueError as error:
         raise ScenarioError([Problem("", "", str(error))]) from error
     manifest, log = _manifest(built.scenario, started), Log()
@@ -80,7 +96,7 @@ def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built
         store.text("scenario.yaml", built.scenario.to_yaml())
         store.manifest(manifest)
     try:
-        result = _run(built, store, manifest, log, watch, began)
+        result = _run(built, store, manifest, log, watch, began, perturb_profiles)
     except BaseException:
         if store:
             store.rows(log)
@@ -94,45 +110,60 @@ def run(scenario: Scenario, out: Path | None = None, watch: Watch = lambda built
 
 
 def _run(
-    built: Built, store: Store | None, manifest: dict[str, Any], log: Log, watch: Watch, began: float
+    built: Built, store: Store | None, manifest: dict[str, Any], log: Log, watch: Watch, began: float, draws: int
 ) -> Result:
     def on_round(round_: int, log: Log) -> None:
         if store:
-            store.spans(log)
+            store.append(log)
         watch(built, round_, log, "rounds")
 
     if built.learner:
         import torch
 
         torch.set_num_threads(1)  # two are many times slower on small steps
+    log.happenings.extend(Happening(0.0, *happening) for happening in built.happenings)
     scenario, notes = built.scenario, list[str]()
-    simulate(
-        built.hierarchy,
-        built.workload,
-        built.stages,
-        log=log,
-        evaluate=built.evaluate,
-        final_broadcast=scenario.final_broadcast,
-        on_round=on_round,
-    )
-    rounds = max((span.round for span in log.spans), default=0)
+    rows, energy = simulated(built, log, on_round), cause_rows(built.hierarchy, log)
+    if _short(built):
+        rows, energy = (condensed(t, built.hierarchy, by) for t, by in ((rows, ["node"]), (energy, ["node", "cause"])))
+    rounds = log.spans.last_round
     if scenario.baselines:
         from experiments.baselines import add_baselines
 
         watch(built, rounds, log, "baselines")
         notes = add_baselines(built, log)
-    rows = node_rows(built.hierarchy, log)
     manifest |= _figures(built, log, rows, began)
     result = Result(built, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
     if store:
-        store.tables(log, rows, result.footprint)
+        store.tables(log, nodes=rows, energy=energy, footprint=result.footprint)
         store.manifest(manifest)
-        if scenario.plots:
-            from experiments.plots import draw
+    if draws:
+        _perturb(result, draws, store, lambda phase: watch(built, rounds, log, phase))
+    if store and scenario.plots:
+        from experiments.plots import draw
 
-            watch(built, rounds, log, "plots")
-            draw(store.folder)
+        watch(built, rounds, log, "plots")
+        draw(store.folder)
     return result
+
+
+def _perturb(result: Result, draws: int, store: Store | None, tell: Callable[[str], None]) -> None:
+    """Rerun the costs with other figures of the profiles; the spread goes into the result, and the run folder."""
+    from experiments.intervals import keep, summary
+    from experiments.uncertainty import perturb
+
+    tenth = max(draws // 10, 1)
+    result.perturbed = perturb(
+        result.built, draws, on_draw=lambda done: tell(f"draw {done} of {draws}") if done % tenth == 0 else None
+    )
+    result.manifest["perturbed"] = summary(result.perturbed)
+    if store:
+        keep(store, result.perturbed)
+
+
+def _short(built: Built) -> bool:
+    """Whether the tables hold summaries in place of a row for every device."""
+    return built.scenario.records.devices == "summary"
 
 
 def _manifest(scenario: Scenario, started: datetime) -> dict[str, Any]:
@@ -160,6 +191,7 @@ def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "sim_seconds": log.end_s,
         "joules": total_joules(rows),
+        **({"carbon_grams": math.fsum(row["carbon_grams"] for row in rows)} if built.costs.carbon else {}),
         "events": len(log.happenings),
     }
 

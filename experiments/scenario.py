@@ -13,15 +13,19 @@ from ruamel.yaml import YAML
 
 from experiments.schema import checks
 from experiments.schema.documents import Document, UnreadableError, put, read, value_of
+from experiments.schema.memory import Memory
 from experiments.schema.mistakes import Keys, Problem, ScenarioError, told
+from experiments.schema.physics import AnyPresence, CostsSpec
 from experiments.schema.places import AnyTopology
 from experiments.schema.plan_checks import resolve
+from experiments.schema.radio import RadioSpec
 from experiments.schema.sections import (
     Baseline,
     Evaluation,
     Learning,
     Listed,
     Profiles,
+    Records,
     Section,
     StageSpec,
     TierPlanSpec,
@@ -37,6 +41,7 @@ class Scenario(Section):
     title: Annotated[str, Field(min_length=1)]
     seed: Annotated[int, Field(ge=0)] = 0
     topology: AnyTopology
+    radio: RadioSpec | None = None
     data: Data | None = None
     model: Model
     plan: dict[str, TierPlanSpec]
@@ -45,6 +50,10 @@ class Scenario(Section):
     evaluate: Evaluation | None = None
     baselines: Listed[Baseline] = ()
     profiles: Profiles = Profiles()
+    memory: Memory = Memory()
+    costs: CostsSpec = CostsSpec()
+    presence: AnyPresence | None = None
+    records: Records = Records()
     plots: bool = True
     final_broadcast: bool = True
 

@@ -6,27 +6,31 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from simulator.records import Happening, Log, Metric, Span, columns
+from simulator.tables import kinds
 
+SPANS, EVENTS = "spans.csv.gz", "events.csv"
 ENERGY = ("idle_joules", "compute_joules", "transmit_joules", "receive_joules", "other_joules", "total_joules")
 
 
 class Store:
-    """A run folder under way. Raises ValueError where it cannot be written, or holds a run already."""
+    """A run folder under way; *condense* says what is written of the spans of a round, if not all of them.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._spans = 0
+    Raises ValueError where it cannot be written, or holds a run already.
+    """
+
+    def __init__(self, folder: Path, condense: Callable[[Iterable[Span]], Sequence[Span]] = list) -> None:
+        self.folder, self._condense = folder, condense
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise ValueError(f"{folder}: not empty; choose another --out, or move what is there away")
-            (folder / "spans.csv.gz").write_bytes(_member([columns(Span)]))
+            (folder / SPANS).write_bytes(_member([columns(Span)]))
+            self.text(EVENTS, _csv([columns(Happening)]))
         except OSError as error:
             raise ValueError(f"{folder}: cannot write there ({error.strerror}); choose another --out") from None
 
@@ -41,25 +45,42 @@ class Store:
         """What the run is and how far it is."""
         self.text("manifest.json", json.dumps(values, indent=2, sort_keys=False) + "\n")
 
-    def spans(self, log: Log) -> None:
-        """Append what has happened since the last call, as one gzip member."""
-        new = log.spans[self._spans :]
+    def append(self, log: Log) -> None:
+        """Append what has happened since the last call, spans as one gzip member, and take it out of memory.
+
+        Whoever reads *log* later reads it from the files.
+        """
+        new = self._condense(log.spans.kept())
         if new:
-            with (self.folder / "spans.csv.gz").open("ab") as out:
-                out.write(_member(astuple(span) for span in new))
-            self._spans = len(log.spans)
+            with (self.folder / SPANS).open("ab") as out:
+                out.write(_member(new))
+            log.spans.release(lambda: _read(self.folder / SPANS, Span), len(new))
+        happenings = list(log.happenings.kept())
+        if happenings:
+            with (self.folder / EVENTS).open("a", encoding="utf-8", newline="") as out:
+                out.write(_csv(happenings))
+            log.happenings.release(lambda: _read(self.folder / EVENTS, Happening))
 
     def rows(self, log: Log) -> None:
         """What has happened so far, also where a run breaks off."""
-        self.spans(log)
-        self.text("metrics.csv", _csv([columns(Metric), *map(astuple, log.metrics)]))
-        self.text("events.csv", _csv([columns(Happening), *map(astuple, log.happenings)]))
+        self.append(log)
+        self.text("metrics.csv", _csv([columns(Metric), *log.metrics]))
 
-    def tables(self, log: Log, nodes: Sequence[Mapping[str, Any]], footprint: Sequence[Mapping[str, Any]]) -> None:
-        """Everything that is known only at the end."""
+    def tables(self, log: Log, **rows: Sequence[Mapping[str, Any]]) -> None:
+        """Everything that is known only at the end: tables by their names."""
         self.rows(log)
-        self.text("nodes.csv", _records(nodes))
-        self.text("footprint.csv", _records(footprint))
+        for name, records in rows.items():
+            self.text(f"{name}.csv", _records(records))
+
+
+def _read(path: Path, row: type[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table, one by one."""
+    types = kinds(row)
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="") as text:
+        rows = csv.reader(text)
+        next(rows)  # the names of the columns
+        for values in rows:
+            yield tuple(kind(value) for kind, value in zip(types, values, strict=True))
 
 
 def _records(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -49,18 +49,27 @@ def show(result: Result, scenario: str) -> None:
     for note in result.notes:
         console.print(note, soft_wrap=True)
     m = result.manifest
+    for kind, what in (("died", "ran out of battery"), ("left", "left on the way")):
+        gone = {h.node for h in result.log.happenings if h.kind == kind}
+        if gone:
+            console.print(f"{len(gone)} nodes {what} (events.csv)")
     late = [h.node for h in result.log.happenings if h.kind == "late"]
     if late:
         console.print(f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)")
     if result.built.learner and not m["client_updates"]:
         console.print("nothing was learned: no training was finished in time")
     above_idle = result.log.joules()
-    sent = sum(span.nbytes for span in result.log.spans if span.kind == "transmit")
+    sent = result.log.nbytes(kind="transmit")
     console.print(
         f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({above_idle:.4g} J above idle), "
         f"{sent / 1e6:.4g} MB sent, {m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
         soft_wrap=True,
     )
+    if result.perturbed is not None:
+        from experiments.intervals import told
+
+        for line in told(result.perturbed, m):
+            console.print(line, soft_wrap=True)
     console.print(f"run folder: {result.folder}", soft_wrap=True)
     if not shutil.which("edufog"):
         activate = Path(sys.executable).parent / "activate"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from models.counting import Cost
 from models.data.samples import Samples
-from models.footprint import forward_flops, training_flops
+from models.evaluation import WIDTH
+from models.footprint import merging, parts, prediction, training_step
 from models.learner import Learner
+from models.model import module
 from models.states import State, Vote
+from models.training import Recipe
 from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work
 from simulator.plan import Stage
 
 
 class LearningWorkload:
-    """A learner's work counted in FLOPs, its states passed through unseen."""
+    """A learner's work counted on its model (:mod:`models.footprint`), its states passed through unseen."""
 
     def __init__(self, learner: Learner) -> None:
         self.learner = learner
-        self._per_sample: dict[tuple[object, ...], int] = {}
-        self._work: dict[tuple[str, str, str], float] = {}
-        self._stage = ""
+        self._costs: dict[tuple[object, ...], Cost] = {}  # by what they depend on
+        self._work: dict[tuple[object, ...], Work] = {}  # by node, this stage
 
     def start(self, node: str) -> State:
         """What *node* knows before any training."""
@@ -28,34 +32,60 @@ class LearningWorkload:
     def enter(self, stage: Stage) -> None:
         """A stage begins."""
         self.learner.enter(stage)
-        self._stage = stage.name
+        self._work = {}  # a new one: copies of this workload keep theirs
 
     def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
-        """Training and scoring cost the FLOPs of their samples; packing and merging are elementwise and cost none."""
-        if activity not in ("train", "evaluate"):
+        """What training, scoring or merging *count* copies of *modules* costs; packing computes nothing."""
+        if activity == "pack" or (activity == "evaluate" and not self.learner.worth_scoring(node)):
             return Work(0.0)
-        if activity == "evaluate" and not self.learner.worth_scoring(node):
-            return Work(0.0)
-        key = (self._stage, node, activity)
+        key = (node, activity, *((tuple(modules), count) if activity == "merge" else ()))
         if key not in self._work:
-            self._work[key] = self._train(node) if activity == "train" else self._evaluate(node)
-        return Work(self._work[key])
+            self._work[key] = _work(self._cost(node, activity, modules, count))
+        return self._work[key]
 
-    def _train(self, node: str) -> float:
-        samples, recipe = self.learner.samples(node), self.learner.recipe
+    def _cost(self, node: str, activity: Activity, modules: Sequence[str], count: int) -> Cost:
+        learner = self.learner
+        if activity == "merge":  # as if every copy held all that the node holds of *modules*
+            wanted = set(modules)
+            own = {key: learner.initial[key] for key in learner.holds[node] if module(key) in wanted}
+            return merging(own, count)
+        if activity == "train":
+            return self._training(node, learner.samples(node), replace(learner.recipe, trainable=learner.trains(node)))
+        return self._scoring(node, learner.held_out(node))
+
+    def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
+        """All epochs of one local training."""
         held = frozenset(self.learner.holds[node])
-        key = ("train", held, *_kind(samples), recipe.objective, recipe.trainable)
-        if key not in self._per_sample:
-            flops = training_flops(self.learner.model, held, samples, recipe.objective, recipe.trainable)
-            self._per_sample[key] = flops
-        return float(self._per_sample[key] * len(samples) * recipe.epochs)
+        kind = (held, *_kind(samples), recipe.objective, recipe.optimizer, recipe.trainable)
 
-    def _evaluate(self, node: str) -> float:
-        samples, held = self.learner.held_out(node), frozenset(self.learner.holds[node])
-        key = ("evaluate", held, *_kind(samples))
-        if key not in self._per_sample:
-            self._per_sample[key] = forward_flops(self.learner.model, held, samples)
-        return float(self._per_sample[key] * len(samples))
+        def step(rows: int) -> Cost:
+            return training_step(self.learner.model, held, samples, recipe, rows)
+
+        return self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+
+    def _scoring(self, node: str, samples: Samples) -> Cost:
+        held = frozenset(self.learner.holds[node])
+        kind = (held, *_kind(samples), "evaluate")
+        return self._passes(len(samples), WIDTH, kind, lambda rows: prediction(self.learner.model, held, samples, rows))
+
+    def _passes(self, n: int, batch_size: int, kind: tuple[object, ...], step: Callable[[int], Cost]) -> Cost:
+        """One pass over *n* samples, each batch at the cost of its own size."""
+        out = Cost()
+        for times, rows in parts(n, batch_size):
+            if (rows, *kind) not in self._costs:
+                self._costs[rows, *kind] = step(rows)
+            out += self._costs[rows, *kind] * times
+        return out
+
+    def candidates(self, stage: Stage, node: str) -> tuple[str, ...]:
+        """The modules that *stage* would have *node* train, as far as it holds them, in the model's order."""
+        held, trainable = {module(key) for key in self.learner.holds[node]}, set(stage.trainable)
+        return tuple(name for name in self.learner.model.modules if name in held & trainable)
+
+    def peak(self, stage: Stage, node: str, modules: frozenset[str]) -> float:
+        """The most memory in bytes that training *modules* takes at *node*."""
+        recipe = replace(self.learner.recipe_in(stage), trainable=modules)
+        return self._training(node, self.learner.samples(node, recipe), recipe).memory_bytes
 
     def train(self, node: str, state: State, step: int) -> State:
         """A promise of *state* after training."""
@@ -86,3 +116,7 @@ class LearningWorkload:
 
 def _kind(samples: Samples) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(samples.inputs), tuple(samples.targets)
+
+
+def _work(cost: Cost) -> Work:
+    return Work(float(cost.flops), float(cost.bytes_moved), float(cost.memory_bytes), cost.launches)

@@ -142,4 +142,3 @@ def _draw_baselines(ax: Axes, baselines: pd.DataFrame) -> None:
             label, (1, value), (7, place), xycoords=("axes fraction", "data"), textcoords=("offset points", "data"),
             va="center", arrowprops=leader,
         )  # fmt: skip
-

@@ -1,7 +1,7 @@
 """Energy by tier and cause: on the left all of it, on the right what the run added above idle.
 
 Idle watts over the whole run dwarf the rest, so the right half has a scale of its own. The sums are those of
-`nodes.csv`, over all nodes of a tier.
+`energy.csv`, over all nodes of a tier. What sleeping radios save is taken off idle.
 """
 
 from __future__ import annotations
@@ -18,14 +18,20 @@ LOOKS = {
     "compute": Look(style.BLUE),
     "transmit": Look(style.ORANGE, "/////"),
     "receive": Look(style.SKY, "\\\\\\\\\\"),
-    "other": Look(style.YELLOW, "....."),
+    "radio tail": Look(style.RED, "-----"),
+    "infrastructure": Look(style.YELLOW, "....."),
+    "cooling": Look(style.GREEN, "xxxxx"),
 }
 
 
 def energy_table(files: RunFiles) -> pd.DataFrame:
     """Joules by tier, from the root down, and cause."""
-    table = files.nodes.groupby("tier")[[f"{cause}_joules" for cause in LOOKS]].sum()
-    return table.loc[list(files.tiers)].set_axis(list(LOOKS), axis=1)
+    table = files.energy.pivot_table(index="tier", columns="cause", values="joules", aggfunc="sum", fill_value=0.0)
+    table = table.rename(columns={"tail": "radio tail"}).reindex(columns=[*LOOKS, "sleep"], fill_value=0.0)
+    saved = table.pop("sleep") + table["radio tail"].clip(upper=0)
+    table["radio tail"] = table["radio tail"].clip(lower=0)
+    table["idle"] += saved
+    return table.reindex(list(files.tiers), fill_value=0.0)
 
 
 def energy(files: RunFiles) -> Figure:

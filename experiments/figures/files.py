@@ -21,6 +21,7 @@ class RunFiles:
     metrics: pd.DataFrame
     nodes: pd.DataFrame
     footprint: Mapping[str, int]
+    energy: pd.DataFrame
 
     @cached_property
     def root(self) -> str:
@@ -75,6 +76,7 @@ def read(folder: Path) -> RunFiles:
         _table(folder / "metrics.csv"),
         _table(folder / "nodes.csv"),
         {str(module): int(nbytes) for module, nbytes in zip(sizes["module"], sizes["nbytes"], strict=True)},
+        _table(folder / "energy.csv"),
     )
 
 

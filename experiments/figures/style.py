@@ -144,9 +144,7 @@ def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str,
     places = range(len(table))
     for name, values in (table * factor).items():
         look = looks[str(name)]
-        ax.barh(
-            places, values, 0.68, left=left, color=look.colour, hatch=look.hatch, edgecolor=BLACK, linewidth=0.4
-        )
+        ax.barh(places, values, 0.68, left=left, color=look.colour, hatch=look.hatch, edgecolor=BLACK, linewidth=0.4)
         left += values
     for y, total in zip(places, left, strict=True):
         text = f"{total:#.3g}".rstrip(".") if total else "0"

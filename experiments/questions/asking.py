@@ -19,24 +19,34 @@ def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
     """Run a question script: ``[--quick] [--json] [--out DIR]``; a user's mistake is one message and exit status 2."""
     from experiments.schema.mistakes import ScenarioError
 
-    parser = argparse.ArgumentParser(description=question)
-    parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json there")
-    options = parser.parse_args()
+    options = parsed(question)
     try:
         rows = list(answer(options.quick))
     except ScenarioError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    text = json.dumps(rows, indent=1)
+    keep(rows, options)
+    if not options.json:
+        show(question, rows)
+
+
+def parsed(question: str) -> argparse.Namespace:
+    """The options of a question script, from the command line."""
+    parser = argparse.ArgumentParser(description=question)
+    parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json there")
+    return parser.parse_args()
+
+
+def keep(answer: Any, options: argparse.Namespace) -> None:
+    """Write and print *answer* as JSON where the options ask for it."""
+    text = json.dumps(answer, indent=1)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "answer.json").write_text(text + "\n", encoding="utf-8")
     if options.json:
         print(text)
-    else:
-        show(question, rows)
 
 
 def show(title: str, rows: Sequence[Row]) -> None:

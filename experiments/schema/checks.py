@@ -17,6 +17,7 @@ from experiments.schema.documents import find_file
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
+from experiments.schema.radio import RadioSpec
 from experiments.schema.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
 from experiments.schema.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
 
@@ -72,6 +73,24 @@ def _profile_fields(kind: type[Any]) -> Iterator[tuple[str, str]]:
     for name, field in kind.model_fields.items():
         marks = [*field.metadata, *(m for part in get_args(field.annotation) for m in get_args(part)[1:])]
         yield from ((name, mark) for mark in (DEVICE, LINK) if mark in marks)
+
+
+def radio_links(topology: AnyTopology, profiles: Profiles, radio: RadioSpec | None) -> Problems:
+    """A radio that no link of the topology is, or whose devices are nowhere; a topology file may bring positions."""
+    if radio is None or isinstance(topology, TopologyFile):
+        return
+    if radio.room is None:
+        yield ("radio", "room"), "is missing: where the students sit, such as {width: 8 m, depth: 10 m}"
+    known = link_profiles(profiles, _ignore)
+    here = [getattr(topology, field) for field, what in _profile_fields(type(topology)) if what == LINK]
+    for place, name in enumerate(radio.links):
+        if name not in here:
+            yield ("radio", "links", place), f"the topology has no link {name!r}; it has {', '.join(here)}"
+        elif name in known and not (radio.carrier or known[name].carrier_hertz):
+            yield ("radio", "carrier"), f"is missing, and link {name} has none"
+    profiles_here = [known[name] for name in here if name in known]
+    if not radio.links and not any(link.shared and link.carrier_hertz for link in profiles_here):
+        yield ("radio",), f"none of {', '.join(here)} is shared and has a carrier; give the topology another link"
 
 
 def roster_columns(topology: AnyTopology, beside: Path) -> Problems:
@@ -206,6 +225,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     changed_profiles,
     profiles_of_file,
     profile_names,
+    radio_links,
     roster_columns,
     tree_of_file,
     schools_of_data,

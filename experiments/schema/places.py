@@ -75,7 +75,13 @@ class Devices(Topology):
         return self.device_mix or {self.device or DEFAULT_DEVICE: 1.0}
 
 
-class Classroom(Devices):
+class Rooms(Devices):
+    """Devices in rooms: as nodes, or *grouped*, one entry for all of a profile in a room (for a million devices)."""
+
+    grouped: bool = False
+
+
+class Classroom(Rooms):
     """Devices around one edge node."""
 
     ranks: ClassVar = ("device", "classroom")
@@ -90,7 +96,7 @@ class Classroom(Devices):
         return {"classroom": self.devices}
 
 
-class Campus(Devices):
+class Campus(Rooms):
     """Classrooms around one campus server."""
 
     ranks: ClassVar = ("device", "classroom", "campus")
@@ -108,7 +114,7 @@ class Campus(Devices):
         return {"campus": self.classrooms, "classroom": self.devices}
 
 
-class District(Devices):
+class District(Rooms):
     """Campuses around one cloud."""
 
     ranks: ClassVar = ("device", "classroom", "campus", "cloud")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, PlainSerializer
 
 _NUMBER = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(.*?)\s*")
 _SMALL = {"n": "1e-9", "u": "1e-6", "µ": "1e-6", "m": "1e-3"}
@@ -33,6 +33,8 @@ def _units() -> dict[str, tuple[str, Decimal]]:
         "Wh": ("energy", 3600, _SMALL | _LARGE),
         "Hz": ("frequency", 1, _LARGE),
         "m": ("length", 1, _SMALL | {"c": "1e-2", "k": "1e3"}),
+        "dB": ("ratio of powers", 1, {}),
+        "dBm": ("power over 1 mW", 1, {}),
     }
     units = {
         prefix + symbol: (dimension, Decimal(size) * Decimal(times))
@@ -53,12 +55,16 @@ _ALSO = {"bps": "bit/s", "FLOPS": "FLOP/s", "FLOPs": "FLOP"}  # how else units e
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a number measures: its SI unit by name, the size of that unit, an example, and whether 0 makes sense."""
+    """What a number measures: its unit (SI, where there is one) by name, an example, and whether 0 makes sense.
+
+    *bare* says whether a number without a unit is clear.
+    """
 
     noun: str
     unit: str
     example: str
     zero: bool = True
+    bare: bool = True
 
     def parse(self, value: Any) -> float:
         """*value*, a number or a text with a unit, in SI and of the right sign; raises ValueError."""
@@ -69,7 +75,7 @@ class Kind:
 
     def convert(self, value: Any) -> float:
         """*value* in SI, whatever its sign; raises ValueError that says what was expected, with an example."""
-        if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, str) if self.bare else str):
             raise ValueError(f"{self._wanted()}, got {value!r}")
         try:
             amount = self._read(value) if isinstance(value, str) else float(value)
@@ -89,8 +95,10 @@ class Kind:
                 raise ValueError(f"must be finite, got {text}")
             raise ValueError(f"{self._wanted()}, got {text!r}")
         number, symbol = Decimal(match[1]), match[2]
-        if not symbol:
+        if not symbol and self.bare:
             return float(number)
+        if not symbol:
+            raise ValueError(f"{self._wanted()}, got {text!r}")
         found = _find(symbol)
         if found is None:
             raise ValueError(f"unknown unit {symbol!r} in {text!r}{_near_unit(symbol)}; {self._wanted()}")
@@ -127,6 +135,8 @@ WATTS = Kind("watts", "W", "250 mW")
 JOULES = Kind("joules", "J", "3.7 Wh")
 HERTZ = Kind("hertz", "Hz", "2.4 GHz", zero=False)
 METRES = Kind("metres", "m", "25 m")
+DECIBELS = Kind("decibels", "dB", "7 dB")
+DBM = Kind("a power in dBm", "dBm", "20 dBm", bare=False)  # a bare number would be watts
 
 Seconds = Annotated[float, BeforeValidator(SECONDS.parse)]
 BitsPerSecond = Annotated[float, BeforeValidator(BITS_PER_S.parse)]
@@ -138,6 +148,8 @@ Watts = Annotated[float, BeforeValidator(WATTS.parse)]
 Joules = Annotated[float, BeforeValidator(JOULES.parse)]
 Hertz = Annotated[float, BeforeValidator(HERTZ.parse)]
 Metres = Annotated[float, BeforeValidator(METRES.parse)]
+Decibels = Annotated[float, BeforeValidator(DECIBELS.convert)]
+Dbm = Annotated[float, BeforeValidator(DBM.convert), PlainSerializer(lambda dbm: f"{dbm!r} dBm", return_type=str)]
 
 _ENDINGS = {
     "bits_per_s": BITS_PER_S,

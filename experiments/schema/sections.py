@@ -170,8 +170,17 @@ class Evaluation(Section):
     moments: Annotated[Listed[Moment], Field(min_length=1)] = ("after_merge", "after_broadcast")
 
 
+class Records(Section):
+    """What the tables keep of the leaves: a row each, or a summary of those of one parent, for very many devices."""
+
+    devices: Literal["rows", "summary"] = "rows"
+
+
 class Profiles(Section):
-    """New device and link profiles, or figures changed in those of the package: name to figures, and ``based_on``."""
+    """New device and link profiles, or figures changed in those of the package.
+
+    Name to figures, ``based_on``, and ``uncertainty`` (figure to relative uncertainty; none for a figure given here).
+    """
 
     devices: dict[str, dict[str, Any]] = {}
     links: dict[str, dict[str, Any]] = {}

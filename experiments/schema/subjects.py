@@ -117,10 +117,16 @@ class LinearModel(Section):
 
 
 class Footprint(Section):
-    """What a module costs: bytes when it is sent, FLOPs of one local training of a device."""
+    """What a module costs: bytes when it is sent; and what one local training of a device spends on it.
+
+    FLOPs, bytes moved through memory, operations started, and the memory that it takes at the peak.
+    """
 
     bytes: Bytes
     flops: Flops = 0.0
+    moved: Bytes = 0.0
+    launches: Annotated[int, Field(ge=0)] = 0
+    memory: Bytes = 0.0
 
 
 class FootprintModel(Section):

@@ -1,5 +1,6 @@
 """Figures of a run folder: the numbers behind them, and that they can be printed."""
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from experiments.figures.rounds import critical_path, node_seconds, path_seconds
 from experiments.figures.timeline import busy, median_round, shown
 from experiments.figures.topology import layout
 from experiments.figures.traffic import bytes_table, shares
-from experiments.ledger import node_rows, total_joules
+from experiments.ledger import cause_rows, node_rows, total_joules
 from experiments.plots import FIGURES, draw, latex
 from experiments.store import Store
 from simulator.plan import Deadline, Evaluate, Plan, Stage, TierPlan, barrier
@@ -27,6 +28,7 @@ from simulator.records import Log, Metric
 from simulator.run import simulate
 from simulator.workloads import CostOnly, Size
 from topologies.hierarchy import Hierarchy
+from topologies.profiles import link
 from topologies.schools import classroom, district, schools_from_rosters, star
 
 SIZES = {"encoder.a": Size(200_000, 3e9), "encoder.b": Size(100_000, 2e9), "head": Size(2_000, 1e8)}
@@ -53,12 +55,15 @@ def scores(tree: Hierarchy, log: Log) -> list[Metric]:
     return [Metric(*row) for row in rows]
 
 
+LTE = replace(link("lte_public"), tail_seconds=0.01)
+
+
 def run(folder: Path, tree: Hierarchy, plan: Plan, at: str = "device", learned: bool = False) -> Path:
     """A run folder as `experiments.run` leaves it before it draws."""
     log = simulate(tree, CostOnly(SIZES), [Stage("all", plan, at, tuple(SIZES))], evaluate=Evaluate())
     if learned:
         log.metrics += scores(tree, log)
-    Store(folder).tables(log, node_rows(tree, log), FOOTPRINT)
+    Store(folder).tables(log, nodes=node_rows(tree, log), energy=cause_rows(tree, log), footprint=FOOTPRINT)
     return folder
 
 
@@ -142,7 +147,7 @@ def test_overlapping_activities_of_a_node_count_once(files):
     two = files.spans[(files.spans.node == "campus0/room0") & (files.spans.activity == "up")].iloc[[0, 0]]
     apart, within = ([0.0, 1.0], [2.0, 4.0]), ([5.0, 5.5], [7.0, 6.0])
     spans = pd.concat([two.assign(start_s=starts, end_s=ends) for starts, ends in (apart, within)])
-    seconds = node_seconds(files, rounds(RunFiles(spans, files.metrics, files.nodes, {})))
+    seconds = node_seconds(files, rounds(RunFiles(spans, files.metrics, files.nodes, {}, files.energy)))
     assert seconds.uplink["classroom"] == pytest.approx((4 + 2) / 4, rel=1e-12)
 
 
@@ -183,6 +188,23 @@ def test_energy_is_that_of_the_nodes(files):
     assert table.to_numpy().sum() == pytest.approx(files.nodes.total_joules.sum(), rel=1e-9)
     devices = files.nodes[files.nodes.tier == "device"]
     assert table.compute["device"] == pytest.approx(devices.compute_joules.sum(), rel=1e-12)
+
+
+def test_what_sleeping_radios_save_is_taken_off_idle(tmp_path):
+    from simulator.costs import Costs
+
+    tree, plan = star(3), Plan(cloud=tier_plan())
+    tree = tree.with_profiles(lambda d: d, lambda _: LTE)
+    tables = {}
+    for name, costs in (("awake", Costs()), ("asleep", Costs(sleep=True))):
+        log = simulate(tree, CostOnly(SIZES), [Stage("all", plan, "device", tuple(SIZES))], costs=costs)
+        folder = tmp_path / name
+        Store(folder).tables(log, nodes=node_rows(tree, log), energy=cause_rows(tree, log), footprint=FOOTPRINT)
+        tables[name] = energy_table(read(folder))
+        assert tables[name].to_numpy().sum() == pytest.approx(read(folder).nodes.total_joules.sum(), rel=1e-9)
+    assert (tables["asleep"] >= 0).all(axis=None)
+    assert tables["asleep"].idle["device"] < tables["awake"].idle["device"]
+    assert tables["awake"]["radio tail"]["device"] > 0
 
 
 def test_bytes_by_module_sum_to_the_bytes_sent(files):
@@ -277,7 +299,9 @@ def test_texts_are_large_enough_inside_and_apart(name, shape, campus, tmp_path, 
 @pytest.mark.parametrize("leaves", [8, 120, 700])
 def test_leaves_keep_the_order_of_the_tree_and_do_not_hide_each_other(leaves, tmp_path):
     tree = district(2, 2, leaves // 4) if leaves > 8 else star(8)
-    Store(tmp_path / "run").tables(Log(end_s=1.0), node_rows(tree, Log(end_s=1.0)), FOOTPRINT)
+    nodes = node_rows(tree, Log(end_s=1.0))
+    energy = [{"node": tree.root, "tier": "cloud", "cause": "idle", "joules": 0.0}]
+    Store(tmp_path / "run").tables(Log(end_s=1.0), nodes=nodes, energy=energy, footprint=FOOTPRINT)
     files = read(tmp_path / "run")
     places = layout(files)
     last = [node for node in files.parents if not files.children[node]]

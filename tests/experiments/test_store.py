@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import json
 import zlib
 from hashlib import sha256
@@ -14,7 +15,9 @@ from experiments.cli import GALLERY
 from experiments.run import run
 from experiments.scenario import Scenario
 from experiments.store import Store
-from simulator.records import Log, Metric, Span
+from simulator.records import Happening, Log, Metric, Span
+from simulator.summaries import summarised
+from topologies import classroom
 
 SMALL = {
     "topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "3", "data.public": "1200",
@@ -134,7 +137,7 @@ def test_any_float_reads_back_as_it_was_and_names_may_hold_anything(tmp_path, va
     near = float(np.nextafter(value, 0))
     log.spans.append(Span("compute", node, "t", "", 1, "", "m", 0.0, value, near, 0, value, "done", ""))
     log.metrics.append(Metric(0.0, 1, "", node, "t", "after_merge", "m", "test", "all", "t", "all", "mse", value))
-    store.tables(log, [{"node": node, "x": value}, {"node": "b", "y": 1}], [])
+    store.tables(log, nodes=[{"node": node, "x": value}, {"node": "b", "y": 1}])
     with gzip.open(tmp_path / "spans.csv.gz", "rt", newline="", encoding="utf-8") as text:
         (row,) = csv.DictReader(text)
     assert (row["node"], float(row["end_s"]), float(row["joules"])) == (node, value, near)
@@ -160,6 +163,62 @@ def test_the_manifest_says_what_the_run_was(runs):
     assert manifest["peak_rss_bytes"] > 2**20
     other = json.loads((home / "other/manifest.json").read_text())
     assert other["scenario_hash"] != manifest["scenario_hash"]
+
+
+def test_a_folder_keeps_the_spans_that_a_run_without_one_keeps_in_memory(runs):
+    _, first = runs
+    alone = run(small())
+    assert list(first.log.spans.kept()) == []
+    assert list(alone.log.spans.kept()) == alone.log.spans
+    assert first.log.spans == alone.log.spans
+    assert first.log.spans[-1] == alone.log.spans[-1]
+    pd.testing.assert_frame_equal(first.spans, alone.spans)
+    assert first.log.nbytes(kind="transmit") == sum(s.nbytes for s in alone.log.spans if s.kind == "transmit")
+
+
+def test_members_hold_the_rows_as_the_csv_writer_puts_them(tmp_path):
+    """Whole numbers stay whole, however many rows a round has: the bytes do not depend on how memory is kept."""
+    store, log, text = Store(tmp_path), Log(), io.StringIO()
+    rows = [
+        Span("compute", f"n{i}", "t", "", 1, "1.0", "m", 0, i / 3, 0.0, i, 2.0, "done", "train") for i in range(5000)
+    ]
+    log.spans.extend(rows)
+    store.append(log)
+    store.append(log)  # nothing is new: no member
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    (_, _), (_, member) = members((tmp_path / "spans.csv.gz").read_bytes())
+    assert member == text.getvalue()
+    assert log.spans == rows
+    assert log.spans[4321] == rows[4321]
+    log.spans.append(rows[7])
+    assert log.spans[-2:] == [rows[-1], rows[7]]
+
+
+def test_happenings_are_written_as_they_come_and_read_back(tmp_path):
+    store, log = Store(tmp_path), Log()
+    rows = [Happening(i / 3, f"n{i}", "late", 'in "round", 1\nand so on') for i in range(5)]
+    assert (tmp_path / "events.csv").read_text() == "time_s,node,kind,detail\n"
+    for part in (rows[:2], [], rows[2:]):
+        log.happenings.extend(part)
+        store.append(log)
+    assert list(log.happenings.kept()) == []
+    assert log.happenings == rows
+    with (tmp_path / "events.csv").open(newline="") as text:
+        assert [row["detail"] for row in csv.DictReader(text)] == [row.detail for row in rows]
+
+
+def test_a_folder_may_keep_summaries_in_place_of_spans(tmp_path):
+    tree = classroom(3, "android_tablet_budget")
+    store, log = Store(tmp_path, lambda rows: summarised(rows, tree)), Log()
+    for round_ in (1, 2):
+        for i in range(3):
+            row = (f"room0/tablet{i}", "device", "", round_, "", "m", 0.0, 1.0, 2.0, 0, 5.0)
+            log.spans.append(Span("compute", *row, "done", "train"))
+        store.append(log)
+    found = ("room0/*", "device", "", 1, "", "m", 0.0, 1.0, 6.0, 0, 15.0)
+    assert log.spans == [Span("compute", *found[:3], r, *found[4:], "done", "train") for r in (1, 2)]
+    assert log.joules("room0/tablet1", "compute") == 4.0  # the sums are still of each device
+    assert log.joules() == 12.0
 
 
 @pytest.fixture

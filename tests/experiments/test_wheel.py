@@ -46,10 +46,10 @@ def test_the_wheel_has_every_source_and_every_piece_of_data_and_no_tests(install
     wanted = {
         path.relative_to(ROOT)
         for package in PACKAGES
-        for pattern in ("*.py", "*.pyi", "*.yaml", "*.csv", "py.typed")
+        for pattern in ("*.py", "*.pyi", "*.yaml", "*.csv", "*.json", "py.typed")
         for path in (ROOT / package).rglob(pattern)
     }
-    assert {path.suffix for path in wanted} == {".py", ".pyi", ".yaml", ".csv", ".typed"}
+    assert {path.suffix for path in wanted} == {".py", ".pyi", ".yaml", ".csv", ".json", ".typed"}
     missing = [str(path) for path in wanted if not (installed / path).is_file()]
     assert missing == []
     tops = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
