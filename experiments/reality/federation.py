@@ -20,7 +20,8 @@ from experiments.reality.phases import CLOUD, Phase, phases
 from experiments.reality.wire import Throttle
 
 LIMIT = 0.04  # of the processor: a round during which others used more is repeated
-REPEATS = 2  # at most so many disturbed rounds are repeated for each that is wanted
+SLOWER = 0.03  # of the round: what its work took longer than in the best round of the configuration; repeated too
+REPEATS = 3  # at most so many rounds are repeated for each that is wanted
 PATIENCE_SECONDS = 2.0
 GONE_SECONDS = 60.0  # a process that says nothing for so long has failed
 TRUNK_CELL = 0  # and the edges' own media follow
@@ -28,11 +29,15 @@ TRUNK_CELL = 0  # and the edges' own media follow
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round as it was: its phases, what share of the processor others used, the mean of the devices' losses."""
+    """One round as it was: its phases, the share of the processor that others used, and the processor seconds it took.
+
+    *loss* is the mean of the devices' training losses.
+    """
 
     phases: Sequence[Phase]
     seconds: float
     others: float | None
+    own_s: float
     loss: float
 
     @property
@@ -49,10 +54,21 @@ class Measured:
     rounds: list[Round] = field(default_factory=list)
 
     @property
-    def kept(self) -> Sequence[Round]:
-        """The clean rounds; if there is none, the least disturbed."""
+    def fit(self) -> Sequence[Round]:
+        """The clean rounds during which the machine itself was not slowed down.
+
+        A virtual machine shares cores, caches and clock with neighbours that it cannot see. They show in the processor
+        time of the same work. What it takes beyond the least of the configuration, spread over the cores, may be up to
+        `SLOWER` of the round.
+        """
         clean = [round_ for round_ in self.rounds if round_.clean]
-        return clean or [min(self.rounds, key=lambda round_: round_.others or 0.0)]
+        least, cores = min((round_.own_s for round_ in clean), default=0.0), os.cpu_count() or 1
+        return [round_ for round_ in clean if round_.own_s - least <= SLOWER * cores * round_.seconds]
+
+    @property
+    def kept(self) -> Sequence[Round]:
+        """What is evaluated: the fit rounds; if there is none, the least disturbed."""
+        return self.fit or [min(self.rounds, key=lambda round_: round_.others or 0.0)]
 
 
 def parents(configuration: Configuration) -> dict[str, str]:
@@ -130,7 +146,7 @@ class Federation:
         losses = [report.loss for report in reports if report.loss is not None]
         (end,) = (phase.end_s for phase in found if (phase.node, phase.kind) == (CLOUD, "merge"))
         others = others_share(before, after, own, os.cpu_count() or 1)
-        return Round(found, end - start, others, sum(losses) / len(losses))
+        return Round(found, end - start, others, own, sum(losses) / len(losses))
 
     def _hear(self, name: str) -> Any:
         if not self._pipes[name].poll(GONE_SECONDS):
@@ -143,7 +159,7 @@ def measure(
 ) -> list[Measured]:
     """Visit every configuration *passes* times, in turn, for so many *rounds* each, so that slow drifts reach all.
 
-    Disturbed rounds are repeated as often as `REPEATS` allows. Once the budget is spent none is, and no pass begins.
+    Unfit rounds are repeated as often as `REPEATS` allows. Once the budget is spent none is, and no pass begins.
     """
     out = [Measured(configuration) for configuration in configurations]
     federation = Federation(max(len(configuration.tree) for configuration in configurations))
@@ -155,22 +171,22 @@ def measure(
             for measured in out:
                 with federation.wired(measured.configuration) as above:
                     federation.round(above)  # the first warms up
-                    measured.rounds += _visit(federation, above, rounds, end)
+                    _visit(federation, above, measured, rounds, end)
     finally:
         federation.close()
     return out
 
 
-def _visit(federation: Federation, above: Mapping[str, str], wanted: int, end: float) -> list[Round]:
-    rounds: list[Round] = []
-    while sum(r.clean for r in rounds) < wanted and len(rounds) < wanted * (1 + REPEATS):
+def _visit(federation: Federation, above: Mapping[str, str], measured: Measured, wanted: int, end: float) -> None:
+    """Add rounds until so many more are fit, too many were not, or the budget is spent and as many were run."""
+    before, had = len(measured.rounds), len(measured.fit)
+    while len(measured.fit) < had + wanted and (done := len(measured.rounds) - before) < wanted * (1 + REPEATS):
         late = time.monotonic() > end
-        if late and len(rounds) >= wanted:
+        if late and done >= wanted:
             break
-        if rounds and not rounds[-1].clean and not late:
+        if done and not measured.rounds[-1].clean and not late:
             wait_for_quiet(LIMIT, PATIENCE_SECONDS)
-        rounds.append(federation.round(above))
-    return rounds
+        measured.rounds.append(federation.round(above))
 
 
 def _throttles(configuration: Configuration, node: str, above: Mapping[str, str]) -> tuple[Throttle, Throttle]:

@@ -1,5 +1,7 @@
 """Parameters planted in simulated rounds are found again, and what was not used is predicted."""
 
+from dataclasses import replace
+
 import pytest
 
 from experiments.questions.against_reality import compared
@@ -36,10 +38,12 @@ def test_nothing_measured_calibrates_nothing():
 
 
 def measured(one):
-    """A clean round as the planted twin has it, and a disturbed one that takes twice as long."""
+    """Clean rounds as the planted twin has them; a disturbed and a slowed one that take twice as long."""
     found = twin(one, PLANTED, 2)
-    clean = Round(found.phases, found.seconds, LIMIT / 2, 0.5)
-    return Measured(one, [clean, Round(found.phases, 2 * found.seconds, 2 * LIMIT, 0.5), clean])
+    clean = Round(found.phases, found.seconds, LIMIT / 2, 1.0, 0.5)
+    disturbed, slowed = ({"others": 2 * LIMIT}, {"own_s": 9.0})
+    unfit = [replace(clean, seconds=2 * found.seconds, **how) for how in (disturbed, slowed)]
+    return Measured(one, [clean, *unfit, clean])
 
 
 def test_a_machine_that_is_the_twin_is_predicted():
@@ -53,11 +57,11 @@ def test_a_machine_that_is_the_twin_is_predicted():
     (fair,) = (row for row in designs if row["design"] == "fair, predicted")
     assert fair["mean error %"] > 10 * crowded["mean error %"]
     for row, one in zip(answer["configurations"], CONFIGURATIONS, strict=True):
-        assert (row["configuration"], row["clean"], row["disturbed"]) == (one.name, 2, 1)
+        assert (row["configuration"], row["fit"], row["disturbed"], row["slowed"]) == (one.name, 2, 1, 1)
         assert row["measured s"] == pytest.approx(twin(one, PLANTED, 2).seconds)
 
 
 def test_where_nothing_is_clean_the_least_disturbed_round_counts():
-    rounds = [Round((), seconds, others, 0.0) for seconds, others in ((3.0, 0.9), (1.0, 0.2), (2.0, 0.5))]
+    rounds = [Round((), seconds, others, 1.0, 0.0) for seconds, others in ((3.0, 0.9), (1.0, 0.2), (2.0, 0.5))]
     one = Measured(CONFIGURATIONS[0], rounds)
     assert [round_.seconds for round_ in one.kept] == [1.0]

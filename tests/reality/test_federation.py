@@ -1,24 +1,33 @@
 """How often rounds are repeated, and who is wired to whom at which rate."""
 
 import math
+import os
 
 import pytest
 
 from experiments.reality import federation
 from experiments.reality.configurations import LARGE, Configuration
-from experiments.reality.federation import LIMIT, REPEATS, Round, _throttles, _visit, parents
+from experiments.reality.federation import LIMIT, REPEATS, SLOWER, Measured, Round, _throttles, _visit, parents
 from experiments.reality.figure import against, draw
 from experiments.reality.wire import Throttle
 
 
 class Scripted:
-    """Stands for the federation: rounds during which others used as much as *others* says, in turn."""
+    """Stands for the federation: rounds of 1 s as scripted, in turn."""
 
-    def __init__(self, others):
-        self.others = iter(others)
+    def __init__(self, rounds):
+        self.rounds = iter(rounds)
 
     def round(self, _):
-        return Round((), 1.0, next(self.others), 0.0)
+        return next(self.rounds)
+
+
+def scripted(others=LIMIT / 2, own_s=1.0):
+    return Round((), 1.0, others, own_s, 0.0)
+
+
+NOISY, FIT = scripted(2 * LIMIT), scripted()
+SLOWED = scripted(own_s=1.0 + 1.01 * SLOWER * (os.cpu_count() or 1))
 
 
 @pytest.fixture
@@ -28,26 +37,36 @@ def quiet_waits(monkeypatch):
     return waits
 
 
-NOISY, CLEAN = 2 * LIMIT, LIMIT / 2
+def visited(rounds, wanted, end=math.inf):
+    measured = Measured(ONE)
+    _visit(Scripted(rounds), {}, measured, wanted, end)
+    return measured
 
 
-def test_disturbed_rounds_are_repeated_after_waiting_for_quiet(quiet_waits):
-    rounds = _visit(Scripted([NOISY, CLEAN, NOISY, NOISY, CLEAN]), {}, 2, math.inf)
-    assert [round_.clean for round_ in rounds] == [False, True, False, False, True]
-    assert len(quiet_waits) == 3
+def test_unfit_rounds_are_repeated_and_after_noise_quiet_is_waited_for(quiet_waits):
+    measured = visited([NOISY, FIT, SLOWED, NOISY, FIT], 2)
+    assert measured.rounds == [NOISY, FIT, SLOWED, NOISY, FIT]
+    assert measured.kept == measured.fit == [FIT, FIT]
+    assert len(quiet_waits) == 2
+
+
+def test_slow_is_what_takes_more_processor_time_than_the_best(quiet_waits):
+    """A better round shows that the earlier ones were slowed."""
+    assert visited([SLOWED, SLOWED, FIT, FIT], 2).rounds == [SLOWED, SLOWED]
+    assert visited([SLOWED, FIT, FIT], 2).fit == [FIT, FIT]
 
 
 def test_there_is_an_end_to_repeating(quiet_waits):
-    assert len(_visit(Scripted([NOISY] * 99), {}, 3, math.inf)) == 3 * (1 + REPEATS)
+    assert len(visited([NOISY] * 99, 3).rounds) == 3 * (1 + REPEATS)
 
 
 def test_nothing_is_repeated_once_the_budget_is_spent(quiet_waits):
-    assert len(_visit(Scripted([NOISY] * 99), {}, 3, -math.inf)) == 3
+    assert len(visited([NOISY] * 99, 3, -math.inf).rounds) == 3
     assert not quiet_waits
 
 
 def test_a_system_that_cannot_tell_repeats_nothing(quiet_waits):
-    assert len(_visit(Scripted([None] * 99), {}, 3, math.inf)) == 3
+    assert len(visited([scripted(None)] * 99, 3).rounds) == 3
 
 
 ONE = Configuration("one", LARGE, (6, 2), 1, (3.0, 4.0), (1.0, 2.0), slower_links={7: 2})
