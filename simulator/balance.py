@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SAME = 4e-16  # a level as near as this to the one before, of it, is the one before
 LOST = 1e-15  # of what was taken from a sum: what is left of it below this is summed up anew
-PATIENCE = 100  # times each share, on average, may be looked at in one settling before rounding is to blame
+PATIENCE = 30  # times each share, on average, may be looked at in one settling before rounding is to blame
 HEADROOM = 1 / 16  # of its load: what a strand is promised beyond it
 
 
@@ -182,7 +182,7 @@ class Balance:
             else:
                 level = max(level, (capacity - rest) / own.value)
                 slack = self._coarse * NOISE * capacity / own.value  # what rounding may make of the level
-            if not (self._give(share, level, slack) or self._take(share, level + slack)):
+            if not (self._give(share, level, slack) or self._take(share, level, slack)):
                 return level
 
     def _give(self, share: Share, level: float, slack: float) -> bool:
@@ -199,14 +199,17 @@ class Balance:
                 return True
         return False
 
-    def _take(self, share: Share, level: float) -> bool:
+    def _take(self, share: Share, level: float, slack: float) -> bool:
         """Take over what is held highest above a level: a flow from its cap, or all those from one other share."""
         highest = max((other for other in share.loads if other is not share), key=_level_of, default=None)
+        if highest is not None and highest.level <= level + slack:
+            highest = None
         flow = share.highest_capped()
-        if flow is not None and flow._ceiling > level and (highest is None or flow._ceiling >= highest.level):
+        capped = -math.inf if flow is None else flow._ceiling
+        if flow is not None and capped > level * (1 + NOISE) and (highest is None or capped >= highest.level):
             self._hand(flow, share)
             return True
-        if highest is None or highest.level <= level:
+        if highest is None:
             return False
         for flow in share.flows_of(highest):
             self._hand(flow, share)

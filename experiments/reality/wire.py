@@ -13,7 +13,7 @@ from itertools import count
 HEADER = struct.Struct("!IQ")  # what it is, and how many bytes follow
 MODEL, STOP, HELLO = range(3)
 GRAIN_SECONDS = 0.02  # of a link of one's own: a chunk takes this long
-FINE_GRAIN_SECONDS = 0.004  # of a shared link, whose senders take turns chunk by chunk
+FINE_GRAIN_SECONDS = 0.002  # of a shared link, whose senders take turns chunk by chunk
 CATCH_UP_SECONDS = 0.1  # a sender that woke late may send faster until it is on time again, at most this much
 
 

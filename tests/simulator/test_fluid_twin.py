@@ -263,3 +263,14 @@ def test_heavy_flows_that_come_and_go_leave_nothing_of_their_weight():
     for n in range(1000):
         env.timeout(n / 100).callbacks.append(lambda _, n=n: fluid.flow(1e-3, [link], weight=1e9 / (n + 3)))
     assert env.run(light) == pytest.approx(101.0, rel=RELATIVE)
+
+
+def test_a_flow_of_next_to_no_weight_stalls_nobody():
+    """What rounding makes of its level where it is alone with a full trunk is no offer to the others there."""
+    env = simpy.Environment()
+    fluid = Fluid(env)
+    trunk, narrow = fluid.resource("trunk", 1), fluid.resource("narrow", 1e-3)
+    light = fluid.flow(1e6, [trunk], weight=1e-20, rate_cap=1e-9)
+    env.run(until=2)
+    assert env.run(fluid.flow(1, [trunk, narrow], rate_cap=1)) == pytest.approx(1002, rel=RELATIVE)
+    assert light.passed == pytest.approx(1002e-9, rel=1e-6)
