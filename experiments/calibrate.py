@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from experiments.power import Meter, battery_joules, meter
-from experiments.roofline import Fit, Timing, fitted
+from experiments.roofline import Fit, Timing, fitted, uncertainty
 from models.counting import count
 from models.data.samples import Task
 from models.footprint import Step
@@ -172,6 +172,10 @@ def profile_yaml(found: Calibration, name: str) -> str:
     if found.battery_joules is not None:
         figures["battery_joules"] = found.battery_joules
     lines = ["profiles:", "  devices:", f"    {name}:", *(f"      {k}: {_value(v)}" for k, v in figures.items())]
+    names = {"flops_per_s": "utilisation", "bytes_per_s": "memory_bytes_per_s"}  # the peak itself was measured apart
+    unsure = {names.get(k, k): min(v, 1.0) for k, v in uncertainty(found.timings).items()}
+    if unsure:
+        lines.append("      uncertainty: {" + ", ".join(f"{k}: {v:.2g}" for k, v in unsure.items()) + "}")
     if found.idle_watts is None:
         lines += ["      # Give what the device draws in watts; until then the profile is refused.",
                   "      # idle_watts:", "      # busy_watts:"]  # fmt: skip

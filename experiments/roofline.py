@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,23 @@ def fitted(timings: Sequence[Timing]) -> Fit:
     spread = float(((seconds - seconds.mean()) ** 2).sum())
     left = float(((errors * seconds) ** 2).sum())
     return Fit(best, 1 - left / spread if spread else float(left == 0), tuple(errors.tolist()))
+
+
+def uncertainty(timings: Sequence[Timing]) -> Mapping[str, float]:
+    """The relative standard error of each figure of the fit, by leaving out one timing after the other (jackknife).
+
+    Of `flops_per_s`, `bytes_per_s` and `launch_seconds` those that stay finite and positive in every fit; none for
+    fewer than four timings. (Efron and Stein, The jackknife estimate of variance, 1981.)
+    """
+    if len(timings) < 4:
+        return {}
+    left_out = [fitted([t for j, t in enumerate(timings) if j != i]).roofline for i in range(len(timings))]
+    out = {}
+    for name in ("flops_per_s", "bytes_per_s", "launch_seconds"):
+        figures = np.array([getattr(roofline, name) for roofline in left_out])
+        if np.isfinite(figures).all() and (figures > 0).all():
+            out[name] = float(np.sqrt((len(figures) - 1) * figures.var()) / figures.mean())
+    return out
 
 
 def _with_ridge(ordered: Sequence[Timing], bound: int) -> Roofline:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from experiments.calibrate import Calibration, profile_yaml, training_step
 from experiments.cli import app
 from experiments.power import battery_joules, meter
-from experiments.roofline import Roofline, Timing, fitted
+from experiments.roofline import Roofline, Timing, fitted, uncertainty
 from experiments.scenario import Scenario, ScenarioError
 from experiments.schema.catalogue import device_profiles
 from models.counting import count
@@ -45,6 +45,17 @@ def test_noise_moves_the_rates_by_about_as_much():
     assert found.roofline.bytes_per_s == pytest.approx(truth.bytes_per_s, rel=0.05)
     assert np.sqrt(np.mean(np.square(found.errors))) == pytest.approx(0.05, rel=0.3)
     assert 0.9 < found.r2 < 1
+
+
+def test_the_uncertainty_of_a_fit_is_how_far_it_is_off_over_many_of_them():
+    """Over 60 noisy sets, errors divided by the jackknife's standard error have a deviation near 1."""
+    truth, scores = Roofline(5e10, 2e10, 1e-7), []
+    for seed in range(60):
+        timings = planted(truth, seed, n=20, noise=0.05)
+        found, unsure = fitted(timings).roofline, uncertainty(timings)
+        scores.append((found.bytes_per_s / truth.bytes_per_s - 1) / unsure["bytes_per_s"])
+    assert 0.6 < np.std(scores) < 1.5
+    assert uncertainty(planted(truth)[:3]) == {}
 
 
 def test_a_roof_that_nothing_touches_is_at_infinity():
