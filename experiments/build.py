@@ -15,7 +15,7 @@ from experiments.schema.documents import find_file
 from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
 from experiments.schema.sections import Deadline as DeadlineSpec
 from experiments.schema.sections import First, StageSpec, TierPlanSpec
-from experiments.schema.subjects import FootprintModel
+from experiments.schema.subjects import Footprint, FootprintModel
 from simulator.costs import Costs
 from simulator.interfaces import Workload
 from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
@@ -67,7 +67,7 @@ def _built(scenario: Scenario) -> Built:
             tree = tree.unfolded()  # its members come and go one by one
         _fit(scenario, stages, tree, tree.nodes())
         sizes = {
-            name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches)
+            name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches, _merging(f))
             for name, f in scenario.model.footprint.items()
         }
         if short := short_groups(scenario.memory, tree, stages, sizes):
@@ -88,6 +88,10 @@ def _built(scenario: Scenario) -> Built:
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.allowed = fits.allowed
     return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + fits.happenings)
+
+
+def _merging(footprint: Footprint) -> float:
+    return footprint.bytes / 4 if footprint.merge is None else footprint.merge
 
 
 def _on_air(scenario: Scenario, tree: Hierarchy) -> tuple[Hierarchy, tuple[tuple[str, str, str], ...]]:

@@ -35,9 +35,9 @@ def node_rows(hierarchy: Hierarchy, log: Log) -> list[dict[str, Any]]:
                 "present_s": account.present_s,
                 **energy,
                 "total_joules": math.fsum(energy.values()),
-                **attributes,
             }
         )
+        rows[-1] |= {name: value for name, value in attributes.items() if name not in rows[-1]}
     return rows
 
 
@@ -66,8 +66,9 @@ def _entries(hierarchy: Hierarchy, log: Log) -> Iterator[tuple[str, str, str, st
 def cause_rows(hierarchy: Hierarchy, log: Log) -> list[dict[str, Any]]:
     """One row per node and cause of energy: what the columns of `nodes.csv` are made of."""
     return [
-        {"node": node, "tier": tier, "cause": cause, "joules": joules}
-        for node, tier, *_ in _entries(hierarchy, log)
+        {"node": node, "tier": tier, "cause": cause, "joules": joules, **({"members": members} if members else {})}
+        for node, tier, _, _, attributes in _entries(hierarchy, log)
+        for members in [attributes.get("members") if node not in hierarchy else None]
         for cause, joules in log.accounts.get(node, Account()).causes.items()
     ]
 

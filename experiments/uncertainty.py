@@ -83,8 +83,14 @@ def _as_stated(scenario: Scenario) -> Callable[[DeviceProfile | LinkProfile, str
     Others come from elsewhere and are taken as they are: those of a topology file's own profiles, and rates that follow
     from positions.
     """
-    stated: dict[str, Any] = {**device_profiles(scenario.profiles), **link_profiles(scenario.profiles)}
-    return lambda profile, figure: getattr(profile, figure, 0) == getattr(stated.get(profile.name), figure, None)
+    stated: dict[type, Mapping[str, Any]] = {
+        DeviceProfile: device_profiles(scenario.profiles),
+        LinkProfile: link_profiles(scenario.profiles),
+    }
+    return lambda profile, figure: (
+        hasattr(profile, figure)
+        and getattr(profile, figure) == getattr(stated[type(profile)].get(profile.name), figure, None)
+    )
 
 
 def draw_factors(unsure: ByFigure, seed: int, draw: int) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from simpy import Event, Interrupt
 
 from simulator.account import Account
 from simulator.costs import Costs, compute_seconds, receive_joules, rest_watts, transmit_joules, wire_bytes
-from simulator.groups import CellRound, Floats, cell_round
+from simulator.groups import CellRound, Floats, cell_round, over
 from simulator.interfaces import Packet, Work
 from simulator.plan import Deadline, Evaluate, Stage, barrier
 from simulator.presence import Presence, always
@@ -21,6 +22,8 @@ from topologies.hierarchy import Hierarchy
 
 if TYPE_CHECKING:
     from simulator.acts import Acts
+
+OTHERS = "others are in its cell"
 
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 
@@ -114,22 +117,23 @@ class _Trip:
     def book(self, time: float) -> int:
         """Write and charge what was done by *time*; how many reports have arrived."""
         r, passed, started = self.round, self.round.at(time), np.full(self.cohort.count, self.start)
-        loaded, computed = r.down_end <= time, r.compute_end <= time
+        loaded, computed = over(r.down_end, time), over(r.compute_end, time)
         if self.down and self.down.nbytes:
             self.cohort.rest(np.ones(self.cohort.count, bool), started)
             self._move("down", self.down, passed.down_bits, passed.down_airtime, started, r.down_end, time)
         self._compute(loaded, passed.computed_seconds, time)
         if self.up and self.up.nbytes:
-            self.cohort.rest(computed, r.compute_end)
-            self._move("up", self.up, passed.up_bits, passed.up_airtime, r.compute_end, r.up_end, time, computed)
-        return int((r.up_end <= time).sum()) if self.up else 0
+            self.cohort.rest(computed, np.minimum(r.compute_end, time))
+            starts = np.minimum(r.compute_end, time)
+            self._move("up", self.up, passed.up_bits, passed.up_airtime, starts, r.up_end, time, computed)
+        return int(over(r.up_end, time).sum()) if self.up else 0
 
     def _compute(self, begun: Masks, seconds: Floats, time: float) -> None:
         r, c = self.round, self.cohort
         for status, mask in _by_status(begun & (self.seconds > 0), r.compute_end, time):
             share = seconds[mask] / self.seconds[mask]
             joules, flops = float(c.watts[mask] @ seconds[mask]), float(self.flops[mask] @ share)
-            times = float(r.down_end[mask].min()), min(float(r.compute_end[mask].max()), time)
+            times = min(float(r.down_end[mask].min()), time), min(float(r.compute_end[mask].max()), time)
             self._row("compute", c.name, c.tier, "", "+".join(self.trained), times, joules, 0, flops, status, "train")
             c.account.add("compute", joules, *times)
 
@@ -185,7 +189,7 @@ def _rates(group: Group, own: Floats | None, link: float) -> Floats:
 
 
 def _by_status(begun: Masks, ends: Floats, time: float) -> Iterator[tuple[Status, Masks]]:
-    for status, mask in (("done", begun & (ends <= time)), ("interrupted", begun & (ends > time))):
+    for status, mask in (("done", begun & over(ends, time)), ("interrupted", begun & ~over(ends, time))):
         if mask.any():
             yield status, mask  # type: ignore[misc]
 
@@ -201,6 +205,16 @@ def cohorts_of(acts: Acts) -> Mapping[str, tuple[Cohort, ...]]:
     return out
 
 
+def _alike(group: Group, other: Group) -> bool:
+    """Whether two groups of a parent are not in one cell, or do the same there over links that differ in rates only."""
+    mine, theirs = group.link, other.link
+    if theirs.name != mine.name:
+        return True
+    if theirs != mine:
+        theirs = replace(theirs, up_bits_per_s=mine.up_bits_per_s, down_bits_per_s=mine.down_bits_per_s)
+    return other.tier == group.tier and theirs == mine
+
+
 def hindrance(
     tree: Hierarchy, group: Group, workload: object, stages: Sequence[Stage], evaluate: Evaluate, costs: Costs,
     presence: Presence,
@@ -209,6 +223,7 @@ def hindrance(
     plans = [stage.plan.get(tree.tier(group.parent)) for stage in stages if stage.at == group.tier]
     neighbours = (*tree.children(group.parent), *tree.peers(group.parent))
     media = {tree.medium(node, group.parent) for node in neighbours}
+    above = tree.profile(group.parent)
     reasons = {
         "its members learn one by one": not vars(type(workload)).get("alike", False),
         "its parent only forwards": None in plans,
@@ -218,8 +233,13 @@ def hindrance(
         "its members are scored": group.tier in evaluate.tiers,
         "its members come and go": presence is not always,
         "its batteries are followed": bool(costs.battery and group.profile.battery_joules),
+        "the battery of its parent is followed": bool(
+            costs.battery and above and above.battery_joules and group.parent != tree.root
+        ),
+        "its members share a processor": "host" in group.attributes,
         "its link is not shared": not group.link.shared,
-        "others are in its cell": f"{group.parent}|{group.link.name}" in media,
+        OTHERS: f"{group.parent}|{group.link.name}" in media
+        or not all(_alike(group, other) for other in tree.groups(group.parent)),
         "its members stand in buildings that count": group.profile.pue > 1 and costs.pue,
         "carbon changes by the hour": bool(costs.carbon and len(costs.carbon.grams_per_joule) > 1),
         "costs ask for it": costs.multicast or costs.half_duplex or costs.jitter or costs.latency_power == "transmit",

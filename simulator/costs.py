@@ -49,6 +49,8 @@ class Cubic:
     def __post_init__(self) -> None:
         positive("power: kappa", self.kappa)
         positive("power: hertz", self.hertz)
+        if not self.kappa * self.hertz * self.hertz * self.hertz < math.inf:
+            raise ValueError(f"power: kappa f^3 is beyond all figures at {self.kappa:g} and {self.hertz:g} Hz")
 
     def above_idle(self, device: DeviceProfile, utilisation: float) -> float:
         """Watts above idle."""

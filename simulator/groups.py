@@ -20,6 +20,7 @@ import numpy as np
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Amount = float | Sequence[float] | Floats  # one for all, or one per member
 Sharing = Literal["throughput", "airtime"]
+ROUNDING = 1e-12  # relative: what ends so little after a time ends at it, as on the fluid
 
 
 class Passed(NamedTuple):
@@ -79,7 +80,13 @@ class CellRound:
         """
         clock = float(np.interp(seconds, self._pace.seconds, self._pace.clock))
         computed = np.clip(seconds - self.down_end, 0.0, self.compute_end - self.down_end)
+        computed = np.where(over(self.compute_end, seconds), self.compute_end - self.down_end, computed)
         return Passed(*_passed(*self._down, seconds, clock), computed, *_passed(*self._up, seconds, clock))
+
+
+def over(ends: Floats, seconds: float) -> Any:
+    """Which of them have ended by a time: rounding makes nobody late."""
+    return ends <= seconds * (1 + ROUNDING)
 
 
 def cell_round(
@@ -138,7 +145,7 @@ def _passed(transfers: Transfers, times: Times, seconds: float, clock: float) ->
     """Bits and airtime until a time, at which the virtual clock shows *clock*."""
     need = np.where(transfers.need > 0, transfers.need, 1.0)
     share = np.where(times.begin < seconds, np.clip((clock - times.clock) / need, 0.0, 1.0), 0.0)
-    bits = transfers.bits * np.where(times.end <= seconds, 1.0, share)
+    bits = transfers.bits * np.where(over(times.end, seconds), 1.0, share)
     return bits, bits * transfers.per_bit
 
 

@@ -39,6 +39,7 @@ class Message:
         self.start = acts.env.now
         self.latencies = acts.network.latencies(hops, self.start)
         self.transfer: Transfer | None = None
+        self.listener = ""  # of a message to many, one of them
 
     def travel(self) -> Steps:
         """The latency, attempts until the air carries, and the flow."""
@@ -122,7 +123,7 @@ class Message:
         if not (self.transfer and self.acts.costs.infrastructure and hop.link.infrastructure_joules_per_byte):
             return
         tree = self.acts.hierarchy
-        ends = sorted((end for end in (hop.sender, hop.receiver) if end in tree), key=tree.depth)
+        ends = sorted((hop.sender, self.listener or hop.receiver), key=tree.depth)
         node = next((self.acts.nodes[end] for end in ends if self.acts.nodes[end].profile), None)
         if node:
             joules = self.transfer.infrastructure_joules(index)
@@ -155,6 +156,7 @@ class Cast:
             del self.acts.casts[self.key]
             slowest = min((m for m in self.members), key=lambda m: m.hops[0].bits_per_s)
             sent = Message(self.acts, (replace(slowest.hops[0], receiver="*"),), slowest.packet, "down", slowest.at)
+            sent.listener = slowest.hops[0].receiver
         except Interrupt:
             self.acts.casts.pop(self.key, None)
             return

@@ -176,9 +176,10 @@ class Network:
 
         for group in tree.groups():
             medium = f"{group.parent}|{group.link.name}"
-            if group.link.infrastructure_watts and medium not in seen and tree.profile(group.parent):
+            if group.link.infrastructure_watts and medium not in seen:
                 seen.add(medium)
-                yield group.parent, group.link.infrastructure_watts
+                payer = group.parent if tree.profile(group.parent) else f"{group.parent}/*"
+                yield payer, group.link.infrastructure_watts
 
     def _random(self, purpose: str, hop: Hop, now: float) -> np.random.Generator:
         """A stream of its own for each purpose, hop and moment."""

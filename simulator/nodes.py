@@ -144,7 +144,7 @@ class Node:
         self.settle()
         self.jobs.append(job)
         self.running[job] = job.joules
-        if self.host:
+        if self.host and weight:  # scoring gets what the others leave, and takes nothing from them
             self.host.count(1)
         return job
 
@@ -152,7 +152,7 @@ class Node:
         """Take a job off, charge it, and return its joules."""
         joules = job.joules()
         self.jobs.remove(job)
-        if self.host:
+        if self.host and job.flow.weight:
             self.host.count(-1)
         self.draw(job, kind, joules, start)
         return joules
@@ -269,9 +269,7 @@ def _charge(node: Node, profile: DeviceProfile, links: list[LinkProfile], seed: 
     radio = math.fsum(link.transmit_watts + link.receive_watts + link.tail_watts for link in links)
     random = np.random.default_rng(np.random.SeedSequence([seed, crc32(b"battery"), crc32(node.name.encode())]))
     level = profile.battery_joules * random.uniform(*battery.initial)
-    peak = node.idle_watts + node.full_watts + radio
-    if not peak > 0:
-        raise ValueError(f"{node.name}: has a battery but draws nothing; give its profile watts")
+    peak = node.idle_watts + node.full_watts + radio or math.ulp(0.0)  # what draws nothing never runs dry
     plugs = Windows(battery.plugged, battery.every)
     return Charge(node, profile.battery_joules, plugs, battery.charge_watts, peak, level)
 

@@ -222,9 +222,11 @@ class Federation(Generic[S]):
             with self.acts.interruptible(child):
                 try:
                     yield from self.send_down(node, child, modules, at, at.round, preinstalled=stage.preinstalled)
-                    yield from self.broadcast(child, stage, modules, at)
                 except (GoneError, Interrupt):
                     self.acts.happen(child, "uninformed", f"did not get the model of {node} in {at}")
+                    return
+            # Not interruptible by its leaving now: it has the model, and those below that miss it say so themselves.
+            yield from self.broadcast(child, stage, modules, at)
 
         def inform_all(cohort: Cohort) -> Steps:
             down = self.workload.pack(node, cohort.groups[0].name, self.states[node], modules)
@@ -264,6 +266,8 @@ class Federation(Generic[S]):
             self._scoring.append(self.env.process(self._evaluate(node, at)))
 
     def _evaluate(self, node: str, at: At) -> Steps:
+        if not self.acts.nodes[node].here:  # what it was given came preinstalled
+            return
         with self.acts.interruptible(node):
             try:
                 yield from self.compute(node, "evaluate", (), at, weight=BACKGROUND)

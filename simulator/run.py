@@ -8,7 +8,7 @@ from typing import TypeVar
 import simpy
 
 from simulator.acts import Acts
-from simulator.cohorts import hindrance
+from simulator.cohorts import OTHERS, hindrance
 from simulator.costs import Costs
 from simulator.interfaces import Workload
 from simulator.plan import Evaluate, Stage
@@ -74,12 +74,12 @@ def _unfolded(
     presence: Presence, log: Log,
 ) -> Hierarchy:  # fmt: skip
     """The tree with those groups as nodes that cannot run as arrays; why is a happening of their parent."""
-    unfold = []
-    for group in tree.groups():
-        reason = hindrance(tree, group, workload, stages, evaluate, costs, presence)
-        if reason:
-            unfold.append(group)
-            log.happenings.append(Happening(0.0, group.parent, "unfolded", f"{group.name}: {reason}"))
+    reasons = {g.name: hindrance(tree, g, workload, stages, evaluate, costs, presence) for g in tree.groups()}
+    cells = {(group.parent, group.link.name) for group in tree.groups() if reasons[group.name]}
+    unfold = [group for group in tree.groups() if (group.parent, group.link.name) in cells]
+    for group in unfold:
+        detail = f"{group.name}: {reasons[group.name] or OTHERS}"  # a cell is arrays or nodes, not both
+        log.happenings.append(Happening(0.0, group.parent, "unfolded", detail))
     return tree.unfolded(unfold) if unfold else tree
 
 
@@ -90,10 +90,12 @@ def close(acts: Acts) -> None:
         there.close()
         if there.charge:
             log.charges[name] = there.charge.joules()
+    cohorts = [cohort for cell in acts.cohorts.values() for cohort in cell]
+    accounts = {node.name: node.account for node in acts.nodes.values()} | {c.name: c.account for c in cohorts}
     if acts.costs.infrastructure:
         for node, watts in acts.network.infrastructure():
-            acts.nodes[node].account.add("infrastructure", watts * now, 0.0, now)
-    for cohort in (cohort for cohorts in acts.cohorts.values() for cohort in cohorts):
+            accounts[node].add("infrastructure", watts * now, 0.0, now)
+    for cohort in cohorts:
         cohort.close()
         log.accounts[cohort.name] = cohort.account
     for name, there in acts.nodes.items():

@@ -15,7 +15,8 @@ from simulator.plan import Stage
 class Size:
     """A module's *nbytes* on the wire, and what one local training spends on it.
 
-    FLOPs, bytes moved through memory, memory held at the peak (bytes), operations started. Raises ValueError.
+    FLOPs, bytes moved through memory, memory held at the peak (bytes), operations started. Merging takes *merge_flops*
+    for each copy; if that is more than 0, all copies pass through memory, too, and the result. Raises ValueError.
     """
 
     nbytes: int
@@ -23,9 +24,10 @@ class Size:
     memory_bytes: float = 0.0
     bytes_moved: float = 0.0
     launches: int = 0
+    merge_flops: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("nbytes", "flops", "memory_bytes", "bytes_moved", "launches"):
+        for name in ("nbytes", "flops", "memory_bytes", "bytes_moved", "launches", "merge_flops"):
             value = getattr(self, name)
             if not 0 <= value < inf:
                 raise ValueError(f"a module's {name} must be >= 0 and finite, got {value}")
@@ -58,7 +60,11 @@ class CostOnly:
         self._trainable, self._stage = stage.trainable, stage.name
 
     def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
-        """Training costs what its modules cost; nothing else costs anything."""
+        """Training costs what its modules cost, merging so much for each of *count* copies; nothing else is given."""
+        if activity == "merge":
+            merged = [self.sizes[m] for m in modules if self.sizes[m].merge_flops]
+            moved = sum(size.nbytes for size in merged) * (count + 1)
+            return Work(count * sum(size.merge_flops for size in merged), moved, launches=count * len(merged))
         if activity != "train":
             return Work(0.0)
         allowed = self.allowed.get((self._stage, node))

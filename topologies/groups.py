@@ -76,7 +76,7 @@ class Group:
     def _rates(self, figure: str) -> Rates:
         try:
             rates = np.array(np.broadcast_to(np.asarray(getattr(self, figure), float), (self.count,)))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{self.name}: {figure} must be a number or {self.count} of them") from None
         bad = np.flatnonzero(~((rates > 0) & np.isfinite(rates)))
         if bad.size:

@@ -11,7 +11,7 @@ A node with a `count` is a group of so many leaves; `members` holds what differs
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .groups import Group
 from .hierarchy import RESERVED, Hierarchy
 from .inline import DEVICES, LINKS, entries_of, figures_of, key_of, keys, plain, profile, table
 from .profiles import DeviceProfile, LinkProfile
+
+if TYPE_CHECKING:
+    from .radio.channel import Channel
 
 
 def as_dict(hierarchy: Hierarchy) -> dict[str, Any]:
@@ -37,6 +40,7 @@ def as_dict(hierarchy: Hierarchy) -> dict[str, Any]:
         attributes = plain(node, hierarchy.attributes(node))
         nodes.append({"id": node, "tier": hierarchy.tier(node), "profile": key, "attributes": attributes})
         if parent is not None:
+            _check_steady(node, hierarchy.channel(parent, node))
             edges.append({"source": parent, "target": node, "link": key_of(hierarchy.link(parent, node), links)})
     for a, b in hierarchy.sideways:
         link, medium = key_of(hierarchy.link(a, b), links), hierarchy.medium(a, b)
@@ -74,6 +78,15 @@ def from_dict(document: Any) -> Hierarchy:
         link = profile(LINKS, f"edge {edge['source']!r} - {edge['target']!r}", edge["link"], links)
         hierarchy.connect(edge["source"], edge["target"], link, edge.get("medium"))
     return hierarchy
+
+
+def _check_steady(node: str, channel: Channel | None) -> None:
+    """Refuse fading that each transfer draws anew, which would be lost; other channels are in the rates of the link."""
+    if channel is not None and channel.over == "outage" and channel.fades:
+        raise ValueError(
+            f"node {node!r}: the file cannot hold how its link fades; write the tree as it was before with_radio, "
+            f"which gives the same channels again"
+        )
 
 
 def _group(group: Group, devices: dict[str, DeviceProfile]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .groups import Group
 from .hierarchy import Hierarchy
-from .profiles import DeviceProfile, LinkProfile
+from .profiles import DeviceProfile, LinkProfile, as_float
 from .radio.budget import Radio
 from .radio.channel import Channel
 from .radio.decibels import decibels
@@ -77,8 +77,8 @@ def _add_node(hierarchy: Hierarchy, tree: Hierarchy, radio: Radio, node: str, pa
 
 def _add_group(hierarchy: Hierarchy, tree: Hierarchy, radio: Radio, group: Group, seed: int) -> list[Unheard]:
     g, attributes = group, dict(group.attributes)
-    up, down = g.up_bits_per_s, g.down_bits_per_s
-    if radio.carries(g.link):
+    up, down, link = g.up_bits_per_s, g.down_bits_per_s, g.link
+    if radio.carries(link):
         seats = [
             _seated(hierarchy, radio, g.name_of(index), g.attributes_of(index), g.parent, g.link, seed)
             for index in range(g.count)
@@ -88,8 +88,9 @@ def _add_group(hierarchy: Hierarchy, tree: Hierarchy, radio: Radio, group: Group
             return [why for seat, own in each for why in _add_seated(tree, seat, g.tier, g.profile, own)]
         up, down = np.array([(seat.link.up_bits_per_s, seat.link.down_bits_per_s) for seat in seats]).T
         attributes |= _where(np.array([seat.place for seat in seats]).T)
+        link = seats[0].link  # so that nobody takes the catalogue's rates for those of the group
     rates = {"up_bits_per_s": up, "down_bits_per_s": down}
-    tree.add_group(g.parent, g.count, g.tier, g.profile, g.link, g.name, **rates, **attributes)
+    tree.add_group(g.parent, g.count, g.tier, g.profile, link, g.name, **rates, **attributes)
     return []
 
 
@@ -139,7 +140,7 @@ def _point(attributes: Mapping[str, Any], node: str) -> Point | None:
     if given == [None, None]:
         return None
     for name, value in zip(("x_metres", "y_metres"), given, strict=True):
-        if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(as_float(value)):
             raise ValueError(f"{node}: {name} must be a finite number, got {value!r}")
     x, y = map(float, given)  # type: ignore[arg-type]
     return x, y

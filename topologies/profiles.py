@@ -252,7 +252,7 @@ def _check(profile: DeviceProfile | LinkProfile, rules: Mapping[str, Rule]) -> N
         given = getattr(profile, figure)
         if isinstance(given, bool) or not isinstance(given, Real):
             raise ValueError(f"{profile.name}: {figure} must be a number, got {given!r}")
-        value = _as_float(given)
+        value = as_float(given)
         if not isfinite(value):
             raise ValueError(f"{profile.name}: {figure} must be finite, got {value}")
         if not rule.holds(value):
@@ -260,7 +260,8 @@ def _check(profile: DeviceProfile | LinkProfile, rules: Mapping[str, Rule]) -> N
         object.__setattr__(profile, figure, value)
 
 
-def _as_float(number: Real) -> float:
+def as_float(number: Real) -> float:
+    """Infinite where a whole number is beyond all floats."""
     try:
         return float(number)
     except OverflowError:

@@ -42,6 +42,11 @@ def changed_profiles(profiles: Profiles) -> Problems:
     device_profiles(profiles, lambda keys, what: found.append((("profiles", "devices", *keys), what)))
     link_profiles(profiles, lambda keys, what: found.append((("profiles", "links", *keys), what)))
     yield from found
+    both = {*device_profiles(profiles, _ignore)} & {*link_profiles(profiles, _ignore)}
+    for kind, other in (("links", "device"), ("devices", "link")):
+        for name in getattr(profiles, kind):
+            if name in both and not (kind == "devices" and name in profiles.links):
+                yield ("profiles", kind, name), f"a {other} profile is called so too; give one of them another name"
 
 
 def profiles_of_file(topology: AnyTopology, profiles: Profiles) -> Problems:

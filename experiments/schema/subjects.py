@@ -119,7 +119,8 @@ class LinearModel(Section):
 class Footprint(Section):
     """What a module costs: bytes when it is sent; and what one local training of a device spends on it.
 
-    FLOPs, bytes moved through memory, operations started, and the memory that it takes at the peak.
+    FLOPs, bytes moved through memory, operations started, and the memory that it takes at the peak. *merge*: FLOPs to
+    merge one copy; unless given, one addition for every four bytes.
     """
 
     bytes: Bytes
@@ -127,6 +128,7 @@ class Footprint(Section):
     moved: Bytes = 0.0
     launches: Annotated[int, Field(ge=0)] = 0
     memory: Bytes = 0.0
+    merge: Flops | None = None
 
 
 class FootprintModel(Section):

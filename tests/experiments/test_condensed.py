@@ -85,3 +85,13 @@ def test_what_differs_is_left_open_and_times_are_the_longest():
             "members": 2,
         },
     ]
+
+
+def test_both_tables_count_the_members_of_a_group(tmp_path):
+    topology = COSTS["topology"] | {"grouped": True}
+    costs = COSTS | {"topology": topology, "records": {"devices": "summary"}}
+    run(Scenario.model_validate(costs), tmp_path / "run")
+    nodes, energy = (pd.read_csv(tmp_path / "run" / f"{name}.csv") for name in ("nodes", "energy"))
+    members = nodes.set_index("node").members.to_dict()
+    assert members["campus0/room0/*"] == 3
+    assert all(row.members == members[row.node] for row in energy.itertuples())

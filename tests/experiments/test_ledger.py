@@ -100,7 +100,10 @@ def test_the_classroom_of_the_gallery_in_closed_form():
     n, rounds, nbytes, flops = 8, 10, 2_240_000, 49e9
     down, up = 8 * nbytes / wifi.down_bits_per_s, 8 * nbytes / wifi.up_bits_per_s  # one tablet alone
     train = flops / (tablet.flops_per_s * tablet.utilisation)
-    seconds = rounds * (2 * wifi.latency_seconds + n * (down + up) + train) + wifi.latency_seconds + n * down
+    # The edge reads eight copies and writes one, and starts an addition for each copy of three modules.
+    merge = 9 * nbytes / edge.memory_bytes_per_s + 24 * edge.launch_seconds
+    assert merge > 8 * nbytes / 4 / (edge.flops_per_s * edge.utilisation)
+    seconds = rounds * (2 * wifi.latency_seconds + n * (down + up) + train + merge) + wifi.latency_seconds + n * down
     assert result.manifest["sim_seconds"] == exactly(seconds)
 
     sending = max(wifi.transmit_watts - wifi.idle_watts, 0)  # watts above the radio's idle, by airtime
@@ -121,7 +124,7 @@ def test_the_classroom_of_the_gallery_in_closed_form():
     assert room["idle_joules"] == exactly(edge.idle_watts * seconds)
     assert room["transmit_joules"] == exactly(n * (rounds + 1) * sending * down)
     assert room["receive_joules"] == exactly(n * rounds * hearing * up)
-    assert room["compute_joules"] == 0  # merging is elementwise
+    assert room["compute_joules"] == exactly(rounds * (edge.busy_watts - edge.idle_watts) * merge)
     assert room["other_joules"] == exactly(wifi.infrastructure_watts * seconds)  # the access point
     total = n * sum(own.values()) + sum(room[f"{kind}_joules"] for kind in ("idle", *KINDS, "other"))
     assert result.manifest["joules"] == exactly(total)
@@ -152,3 +155,15 @@ def test_a_root_without_a_profile_costs_nothing():
     assert (root["total_joules"], root["profile"], root["parent"]) == (0.0, "", "")
     assert pi["total_joules"] > 0
     assert pi["room"] == "12"
+
+
+def test_an_attribute_never_hides_a_column():
+    tree = Hierarchy("server", "cloud", "cloud_h100")
+    own = {"total_joules": 5, "present_s": "always", "members": 3}
+    tree.add("pi", "server", "device", "raspberry_pi5", "wifi6_40mhz_2x2", **own)
+    plan = Plan({"cloud": TierPlan(("head",))})
+    log = simulate(tree, CostOnly({"head": Size(1000, 1e6)}), [Stage("s", plan, "device", ("head",))])
+    rows = node_rows(tree, log)
+    assert rows[1]["present_s"] == log.end_s
+    assert rows[1]["members"] == 3
+    assert total_joules(rows) == exactly(math.fsum(math.fsum(a.causes.values()) for a in log.accounts.values()))

@@ -43,7 +43,7 @@ ROOM = COSTS.replace("{kind: star, clients: 2, device: chromebook_n100}", "{kind
 ONE = """\
 title: One device on one link
 topology: {kind: star, clients: 1, device: tablet, link: cable, server: server}
-model: {footprint: {head: {bytes: 1 MB, flops: 20 GFLOP}}}
+model: {footprint: {head: {bytes: 1 MB, flops: 20 GFLOP, merge: 0}}}
 plan: {cloud: {modules: [head]}}
 plots: false
 profiles:
@@ -208,13 +208,15 @@ def test_in_a_topology_file_only_figures_of_the_catalogue_are_uncertain(scenario
     assert found["other"] == {name: row for name, row in whole.items() if name != "chromebook_n100"}
 
 
-def test_rates_that_follow_from_positions_are_taken_as_they_are(scenario):
+@pytest.mark.parametrize("devices", ["devices: 3", "devices: 3, grouped: true"])
+def test_rates_that_follow_from_positions_are_taken_as_they_are(scenario, devices):
     radio = """\
 radio: {model: tgax, bandwidth: 40 MHz, streams: 2, transmit_power: 15 dBm, ap_power: 20 dBm,
   room: {width: 8 m, depth: 8 m}}
 """
-    built = build(scenario(ROOM + radio))
-    table, plain = uncertain(built), uncertain(build(scenario(ROOM)))
+    room = ROOM.replace("devices: 3", devices)
+    built = build(scenario(room + radio))
+    table, plain = uncertain(built), uncertain(build(scenario(room)))
     rates = {"up_bits_per_s", "down_bits_per_s"}
     assert rates <= set(plain["wifi6_40mhz_2x2"])
     assert set(plain["wifi6_40mhz_2x2"]) - set(table["wifi6_40mhz_2x2"]) == rates
@@ -222,6 +224,26 @@ radio: {model: tgax, bandwidth: 40 MHz, streams: 2, transmit_power: 15 dBm, ap_p
     simulated(built, ones[0])
     rerun(built, {"wifi6_40mhz_2x2": dict.fromkeys(rates, 0.5)}, ones[1])
     assert list(ones[0].spans) == list(ones[1].spans)
+
+
+def test_a_name_means_a_device_or_a_link_but_not_both(scenario, tmp_path):
+    """Factors are told by profile and figure, so they could not be told apart."""
+    text = COSTS + "profiles: {devices: {lab: {based_on: laptop_i5u}, eth_1g: {based_on: laptop_i5u}}, links: %s}\n"
+    with pytest.raises(ScenarioError) as error:
+        scenario(text % "{lab: {based_on: eth_1g}}")
+    assert str(error.value).splitlines() == [
+        f"{tmp_path}/s.yaml:7: profiles.links.lab: a device profile is called so too; give one of them another name",
+        f"{tmp_path}/s.yaml:7: profiles.devices.eth_1g: a link profile is called so too; give one of them another name",
+    ]
+
+
+def test_in_a_topology_file_a_device_may_be_called_as_a_link_of_the_catalogue(scenario, tmp_path):
+    tree = build(scenario(COSTS)).hierarchy
+    write_json(
+        tree.with_profiles(lambda p: replace(p, name="eth_1g", battery_joules=0.0), lambda link: link), tmp_path / "t"
+    )
+    text = COSTS.replace("{kind: star, clients: 2, device: chromebook_n100}", "{kind: file, file: t}")
+    assert "eth_1g" not in uncertain(build(scenario(text)))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from simulator import Plan, Size, Stage, TierPlan, simulate
+from simulator import Evaluate, Plan, Size, Stage, TierPlan, simulate
 from simulator.costs import Carbon, Costs, Cubic, Linear, Table, compute_seconds
 from simulator.interfaces import Work
 from simulator.workloads import CostOnly
-from tests.simulator.worlds import cell, device, room, times, wire
+from tests.simulator.worlds import Diary, cell, device, room, times, wire
 
 STAGE = Stage("s", Plan(room=TierPlan(("m",))), trainable=("m",))
 SWITCHED_OFF = Costs(infrastructure=False, tail=False)
@@ -67,6 +67,17 @@ def test_nodes_of_one_host_share_its_cores():
     assert times(log, activity="train") == [(0, exactly(9)), (0, exactly(9)), (0, exactly(9 + 6))]
 
 
+@pytest.mark.parametrize("crowding", [0.0, 0.5])
+def test_scoring_crowds_nobody_on_a_host(crowding):
+    """It gets what training leaves: 2 s of training on one core, then 2 s of scoring."""
+    tree, stage = room(link=wire(64.0)), Stage("s", Plan(room=TierPlan(("m",))), trainable=("m",))
+    tree.add("tablet0", "room", "device", device(4.0), wire(64.0), host="laptop")
+    how = {"evaluate": Evaluate(tiers=("device",), moments=("after_broadcast",)), "final_broadcast": False}
+    workload = Diary({"m": Size(8, 8.0)}, flops={"evaluate": 8.0})
+    log = simulate(tree, workload, [stage], costs=Costs(crowding=crowding), **how)
+    assert times(log, kind="compute") == [(1, exactly(3)), (1, exactly(5))]
+
+
 def test_nodes_of_their_own_share_nothing():
     tree = room(device(4.0), device(4.0), link=wire(8.0))
     log = simulate(tree, Given({"tablet0": Work(24.0), "tablet1": Work(24.0)}), [STAGE])
@@ -101,9 +112,6 @@ def test_a_measured_table_is_integrated_over_what_runs_together():
 
 
 def test_scoring_beside_training_on_a_measured_table_splits_by_work():
-    from simulator import Evaluate
-    from tests.simulator.worlds import Diary
-
     table = Table(((0, 0), (0.5, 0.8), (1, 1)))
     tree = room(device(4.0), link=wire(8.0))
     stage = Stage("s", Plan(room=TierPlan(("m",), 2)), trainable=("m",))
@@ -225,6 +233,7 @@ def test_sender_only_latency_at_transmit_power_and_no_compute():
     ("make", "message"),
     [
         (lambda: Cubic(math.nan, 1e9), "power: kappa must be > 0 and finite, got nan"),
+        (lambda: Cubic(1e300, 1e300), "power: kappa f\\^3 is beyond all figures"),
         (lambda: Table(((0, 0), (0.5, 0.8))), "from \\[0, 0\\] to \\[1, 1\\]"),
         (lambda: Table(((0, 0), (0.5, 0.8), (0.4, 0.9), (1, 1))), "pairs that rise"),
         (lambda: Carbon(()), "at least one"),

@@ -86,6 +86,17 @@ def test_multicast_and_unicast_deliver_the_same_bytes_to_each():
     assert got[False] == got[True] == {"near": 8, "far": 8}
 
 
+@pytest.mark.parametrize("multicast", [False, True])
+def test_the_network_beyond_a_multicast_is_charged_also_where_the_sender_costs_nothing(multicast):
+    """To who can be charged, for 4 B up from each of two, and 4 B down to each or once."""
+    tree = Hierarchy("room", "room")
+    for name in ("near", "far"):
+        tree.add(name, "room", "device", device(), replace(cell(8.0), infrastructure_joules_per_byte=0.5))
+    log = run(tree, 4, costs=Costs(multicast=multicast), final_broadcast=False)
+    charged = math.fsum(account.joules("infrastructure") for account in log.accounts.values())
+    assert charged == exactly(0.5 * (12 if multicast else 16))
+
+
 def test_half_duplex_radios_do_one_thing_at_a_time():
     """A node in the middle of two radio links sends up while its child sends to it: half each, or both at once."""
     radio = replace(wire(8.0), carrier_hertz=2e9)

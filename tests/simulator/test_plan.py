@@ -106,3 +106,8 @@ def test_evaluation_is_wanted_at_its_tiers_and_moments_every_so_many_rounds():
     assert wanted == [True, False, True, False, True, True]  # the last round always
     assert not evaluate.wants("room", "after_merge", 2, last=5)
     assert not evaluate.wants("cloud", "after_broadcast", 2, last=5)
+
+
+def test_merging_reads_every_copy_and_writes_one():
+    work = CostOnly({"a": Size(40, merge_flops=10.0), "b": Size(8)}).work("room", "merge", 0, ("a", "b"), count=3)
+    assert (work.flops, work.bytes_moved, work.launches) == (30.0, 4 * 40, 3)

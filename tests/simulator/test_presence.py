@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from simulator import Plan, Size, Stage, TierPlan, simulate
+from simulator import Evaluate, Plan, Size, Stage, TierPlan, simulate
 from simulator.costs import Battery, Costs
 from simulator.presence import Churn, Timetable, Windows, always
 from tests.simulator.worlds import Diary, device, house, room, times, wire
@@ -150,6 +150,40 @@ def test_the_last_broadcast_misses_who_is_away():
     assert happened(log) == [(12.5, "tablet1", "left"), (12.5, "tablet1", "uninformed")]
 
 
+def relayed(presence, stages=1):
+    """The cloud, a campus, a room and a tablet behind a slow wire; the campus may leave in the closing broadcast."""
+    plan = Plan(cloud=TierPlan(("m",)), campus=TierPlan(("m",)), room=TierPlan(("m",)))
+    tree = house(wire(64), wire(64), wire(4))
+    stage = Stage("s", plan, trainable=("m",))
+    return tree, simulate(tree, Diary({"m": Size(8, 8.0)}), [stage] * stages, presence=presence)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+def test_what_goes_on_below_who_leaves_is_waited_for_and_charged(stages):
+    """The broadcast reaches the campus at 39 s, the room at 40 s and the tablet at 56 s; the campus leaves at 45 s."""
+    _, whole = relayed(always)
+    _, log = relayed(only("campus", (0.0, 45.0)), stages)
+    assert log.spans == whole.spans
+    assert log.end_s == whole.end_s == 56
+    assert log.accounts["tablet0"].joules("receive") == exactly(0.5 * 2 * 16)
+    assert [kind for *_, kind in happened(log) if kind == "uninformed"] == []
+
+
+def test_who_leaves_before_passing_on_leaves_those_below_uninformed():
+    _, log = relayed(only("campus", (0.0, 39.5)))
+    assert happened(log) == [(39.5, "campus", "left"), (39.5, "room", "uninformed")]
+    assert log.end_s == 39.5
+
+
+def test_a_model_preinstalled_at_who_is_absent_is_scored_but_costs_nothing():
+    first, tree = Stage("pre", at="room", trainable=("m",), preinstalled=True), room(device(), link=wire(8.0))
+    workload = Diary({"m": Size(1, 8.0)}, flops={"evaluate": 8.0})
+    how = {"presence": only("tablet0", (1e3, 2e3)), "evaluate": Evaluate(tiers=("device",))}
+    log = simulate(tree, workload, [first, STAGE], **how)
+    assert [metric.node for metric in log.metrics] == ["tablet0"]
+    assert log.accounts["tablet0"].causes == {}
+
+
 def test_a_battery_dies_in_the_middle_of_training_at_its_very_time():
     """Until 1 s: idle and receiving, 1.5 J. Then 3 W: the other 12 J of 13.5 last until 5 s."""
     log, work = run(room(battery(13.5), device(), link=wire(8.0)), costs=Costs(battery=Battery(), **BARE))
@@ -220,6 +254,13 @@ def test_batteries_that_nobody_follows_never_die():
     log, work = run(room(battery(0.75), link=wire(8.0)))
     assert work.trained == [("tablet0", 0)]
     assert log.charges == {}
+
+
+def test_what_draws_nothing_never_runs_dry():
+    still = replace(wire(8.0), transmit_watts=0.0, receive_watts=0.0, idle_watts=0.0)
+    tree = room(replace(device(4.0, idle=0.0, busy=0.0), battery_joules=0.75), link=still)
+    log, _ = run(tree, costs=Costs(battery=Battery()))
+    assert (log.happenings, log.charges) == ([], {"tablet0": 0.75})
 
 
 def test_who_is_always_there_costs_no_event():

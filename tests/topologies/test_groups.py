@@ -182,6 +182,7 @@ def test_groups_are_kept_in_files(room, tmp_path):
     [
         ({"count": 0}, "room/tablet: count must be a whole number >= 1, got 0"),
         ({"members": {"up_bits_per_s": ["a", 2, 3]}}, "room/tablet: up_bits_per_s must be a number or 3 of them"),
+        ({"members": {"up_bits_per_s": [10**400, 2, 3]}}, "room/tablet: up_bits_per_s must be a number or 3 of them"),
         ({"members": {"up_bits_per_s": [1, 2, 0]}}, "room/tablet2: up_bits_per_s must be > 0 and finite, got 0"),
         ({"members": {"seat": [1]}}, "room/tablet: attribute 'seat' must hold 3 values, got (1,)"),
         ({"members": {"seat": [[1], [2], [3]]}}, "room/tablet: attribute 'seat' must hold 3 values, got (3, 1)"),

@@ -7,7 +7,18 @@ from math import hypot, sqrt
 import numpy as np
 import pytest
 
-from topologies import Hierarchy, Radio, Room, classroom, district, link, star, with_radio
+from topologies import (
+    Hierarchy,
+    Radio,
+    Room,
+    classroom,
+    district,
+    link,
+    read_json,
+    star,
+    with_radio,
+    write_json,
+)
 from topologies.placement import within_range
 from topologies.radio import InH, LogDistance, Mcs, Shannon, losses
 from topologies.radio.decibels import noise_dbm, ratio
@@ -221,10 +232,21 @@ def test_a_node_without_a_place_is_refused():
     assert with_radio(tree, RADIO, seed=0)[0].channel("room", "pi").metres == pytest.approx(hypot(1.0, 4.0))
 
 
-@pytest.mark.parametrize("value", [float("nan"), "3", True, None])
+@pytest.mark.parametrize("value", [float("nan"), "3", True, None, 10**400])
 def test_half_a_place_is_refused(value):
     with pytest.raises(ValueError, match=f"^pi0: y_metres must be a finite number, got {value!r}"):
         with_radio(line((1.0, value)), RADIO, seed=0)
+
+
+def test_a_file_holds_rates_but_no_fading_that_each_transfer_draws(tmp_path):
+    """What is written must read back the same, so a tree whose channels would be lost is refused."""
+    steady, _ = with_radio(line((6.0, 8.0)), replace(RADIO, k=0.0), seed=0)
+    write_json(steady, tmp_path / "tree.json")
+    assert read_json(tmp_path / "tree.json").link("room", "pi0") == steady.link("room", "pi0")
+    drawn, _ = with_radio(line((6.0, 8.0)), replace(RADIO, k=0.0, over="outage"), seed=0)
+    with pytest.raises(ValueError, match=r"^node 'pi0': the file cannot hold how its link fades"):
+        write_json(drawn, tmp_path / "other.json")
+    assert not (tmp_path / "other.json").exists()
 
 
 def test_who_can_hear_whom():
