@@ -32,7 +32,7 @@ def _one(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _value(column: str, values: Sequence[Any]) -> Any:
-    if column.endswith(("joules", "grams")):
+    if column.endswith(("joules", "grams")) and all(isinstance(value, int | float) or value == "" for value in values):
         return math.fsum(value or 0.0 for value in values)
     if column == "present_s":
         return max(values)

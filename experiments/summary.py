@@ -53,6 +53,9 @@ def show(result: Result, scenario: str) -> None:
         gone = {h.node for h in result.log.happenings if h.kind == kind}
         if gone:
             console.print(f"{len(gone)} nodes {what} (events.csv)")
+    root = result.built.hierarchy.root
+    if empty := sum(h.kind == "no_arrivals" and h.node == root for h in result.log.happenings):
+        console.print(f"{empty} rounds of {root} had no arrivals: nobody was there, or in time (events.csv)")
     late = [h.node for h in result.log.happenings if h.kind == "late"]
     if late:
         console.print(f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)")

@@ -190,6 +190,10 @@ class Costs:
     battery: Battery | None = None
     carbon: Carbon | None = None
 
+    def __post_init__(self) -> None:
+        if self.battery and self.latency_power == "transmit":
+            raise ValueError("costs: latency_power transmit is for studies that follow no battery; leave one out")
+
 
 def compute_seconds(device: DeviceProfile, work: Work) -> float:
     """The time of *work* on an otherwise idle device: roofline, and what starting its operations takes."""

@@ -6,11 +6,14 @@ import math
 from collections.abc import Generator
 from typing import Any
 
-from simpy import Event
+from simpy import Environment, Event
+from simpy.events import NORMAL, EventPriority
 
 from simulator.acts import Acts
 from simulator.nodes import Charge, Node
 from simulator.presence import Presence, always
+
+BEFORE_ALL = EventPriority(-1)  # who comes at a time is there for all that happens then; who goes, until it is over
 
 
 def begin(acts: Acts, presence: Presence) -> None:
@@ -48,7 +51,15 @@ def live(acts: Acts, node: Node, presence: Presence) -> Generator[Event, Any, No
             until = min(until, _turning_point(node, charge, alive))
         if until == math.inf:
             return
-        yield env.timeout(max(until, math.nextafter(env.now, math.inf)) - env.now)
+        yield _at(env, max(until, math.nextafter(env.now, math.inf)), NORMAL if node.here else BEFORE_ALL)
+
+
+def _at(env: Environment, time: float, priority: EventPriority) -> Event:
+    """The event of a time, before the others of that instant or among them."""
+    event = Event(env)
+    event._ok, event._value = True, None
+    env.schedule(event, priority, time - env.now)
+    return event
 
 
 def _alive(node: Node, charge: Charge, alive: bool) -> bool:

@@ -96,6 +96,7 @@ class Host:
     cores: int
     crowding: float
     jobs: int = 0
+    nodes: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not 0 <= self.crowding < 1:
@@ -141,7 +142,7 @@ class Node:
         if seconds == 0:
             return None
         job = Job(self, work, fluid.flow(seconds, [self.processor], weight=weight, rate_cap=self.core))
-        self.settle()
+        self._settle_all()
         self.jobs.append(job)
         self.running[job] = job.joules
         if self.host and weight:  # scoring gets what the others leave, and takes nothing from them
@@ -150,6 +151,7 @@ class Node:
 
     def finish(self, job: Job, kind: str, start: float) -> float:
         """Take a job off, charge it, and return its joules."""
+        self._settle_all()
         joules = job.joules()
         self.jobs.remove(job)
         if self.host and job.flow.weight:
@@ -161,6 +163,11 @@ class Node:
         """Charge what *key* has drawn from *start* until now."""
         self.running.pop(key, None)
         self.account.add(kind, joules, start, self.env.now)
+
+    def _settle_all(self) -> None:
+        """Settle whoever computes at another rate from now on."""
+        for node in self.host.nodes if self.host and not self.costs.power.linear else (self,):
+            node.settle()
 
     def settle(self) -> None:
         """Share what the processor drew since the last settling among its jobs, by what each got of it."""
@@ -240,7 +247,10 @@ class Charge:
 
 
 def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Mapping[str, Node]:
-    """Every node of a hierarchy at run time. Nodes of one `host` share its processor and use one core each."""
+    """Every node of a hierarchy at run time.
+
+    Nodes of one `host` share its processor and, evenly, its idle watts; each uses one core.
+    """
     hosts: dict[str, Host] = {}
     out = {}
     for name in hierarchy.nodes():
@@ -256,10 +266,14 @@ def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Map
         node = out[name] = Node(fluid.env, name, profile, costs, processor)
         if profile is not None and host is not None:
             node.core, node.host = 1 / profile.cores, hosts[str(host)]
+            node.host.nodes.append(node)
         for link in _stations(hierarchy, name):
             node.radios.setdefault(link.name, Radio(link, node, rested=fluid.env.now))
         if profile is not None and costs.battery and profile.battery_joules and name != hierarchy.root:
             node.charge = _charge(node, profile, list(_links(hierarchy, name)), seed)
+    for shared_by in hosts.values():
+        for node in shared_by.nodes:
+            node.idle_watts /= len(shared_by.nodes)
     return out
 
 

@@ -32,7 +32,9 @@ def read_json(path: Path | str) -> Hierarchy:
     """The hierarchy in the file at *path*."""
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
-        return from_dict(json.loads(text, object_pairs_hook=_object, parse_constant=_number, parse_float=_number))
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_number, parse_float=_number)
+        json.dumps(document, ensure_ascii=False).encode()  # half of a surrogate pair could never be written again
+        return from_dict(document)
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     except OSError as error:

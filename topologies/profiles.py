@@ -28,7 +28,8 @@ class Rule(NamedTuple):
     holds: Callable[[float], bool]
 
 
-POSITIVE = Rule("> 0", lambda value: value > 0)
+POSITIVE = Rule("> 0", lambda value: value > 1e-12)  # less is a slip, and its inverse no time that a clock can show
+SECONDS = Rule(">= 0 and <= 1e9", lambda value: 0 <= value <= 1e9)
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 SHARE = Rule("> 0 and <= 1", lambda value: 0 < value <= 1)
 AT_LEAST_ONE = Rule(">= 1", lambda value: value >= 1)
@@ -44,7 +45,7 @@ DEVICE_RULES: Mapping[str, Rule] = MappingProxyType(
         "busy_watts": NOT_NEGATIVE,
         "battery_joules": NOT_NEGATIVE,
         "half_flops_per_s": NOT_NEGATIVE,
-        "launch_seconds": NOT_NEGATIVE,
+        "launch_seconds": SECONDS,
         "pue": AT_LEAST_ONE,
     }
 )
@@ -52,8 +53,8 @@ LINK_RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "up_bits_per_s": POSITIVE,
         "down_bits_per_s": POSITIVE,
-        "latency_seconds": NOT_NEGATIVE,
-        "jitter_seconds": NOT_NEGATIVE,
+        "latency_seconds": SECONDS,
+        "jitter_seconds": SECONDS,
         "loss": PROBABILITY,
         "range_metres": NOT_NEGATIVE,
         "carrier_hertz": NOT_NEGATIVE,
@@ -61,7 +62,7 @@ LINK_RULES: Mapping[str, Rule] = MappingProxyType(
         "receive_watts": NOT_NEGATIVE,
         "idle_watts": NOT_NEGATIVE,
         "sleep_watts": NOT_NEGATIVE,
-        "tail_seconds": NOT_NEGATIVE,
+        "tail_seconds": SECONDS,
         "tail_watts": NOT_NEGATIVE,
         "infrastructure_joules_per_byte": NOT_NEGATIVE,
         "infrastructure_watts": NOT_NEGATIVE,

@@ -18,7 +18,7 @@ from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
 from experiments.schema.radio import RadioSpec
-from experiments.schema.sections import Evaluation, First, Profiles, StageSpec, TierPlanSpec
+from experiments.schema.sections import Evaluation, First, Learning, Profiles, StageSpec, TierPlanSpec
 from experiments.schema.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
 
 Problems = Iterator[tuple[Keys, str]]
@@ -151,12 +151,23 @@ def tasks(data: Data | None, model: Model) -> Problems:
             yield ("model", "tasks", place), f"data source {data.source} has no task {task!r}{hint}"
 
 
-def costs_only(data: Data | None, model: Model, baselines: tuple[str, ...], evaluate: Evaluation | None) -> Problems:
+ONLY_COSTS = "a model given by its footprint only has costs; leave this out, or give a model"
+
+
+def costs_only(
+    data: Data | None, model: Model, baselines: tuple[str, ...], evaluate: Evaluation | None, learning: Learning,
+    stages: tuple[StageSpec, ...],
+) -> Problems:  # fmt: skip
     """A footprint learns nothing, and a model learns from data."""
     if isinstance(model, FootprintModel):
-        for key, given in (("data", data), ("baselines", baselines), ("evaluate", evaluate)):
-            if given:
-                yield (key,), "a model given by its footprint only has costs; leave this out, or give a model"
+        learns = {"data": data, "baselines": baselines, "evaluate": evaluate, "learning": learning != Learning()}
+        yield from (((key,), ONLY_COSTS) for key, given in learns.items() if given)
+        for place, stage in enumerate(stages):
+            if stage.objective != "supervised":
+                continue  # told below
+            for key in ("epochs", "optimizer", "data"):
+                if getattr(stage, key) != StageSpec.model_fields[key].default:
+                    yield ("stages", place, key), ONLY_COSTS
     elif data is None:
         yield ("data",), "is missing; without data, give model.footprint to simulate costs only"
 

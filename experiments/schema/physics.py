@@ -12,6 +12,7 @@ from experiments.schema.quantities import Hertz, Seconds, Watts
 from experiments.schema.sections import File, Names, Section, Share, by
 from simulator import costs
 
+SHORTEST, LONGEST = 1e-3, 1e9  # seconds: of what comes and goes over and over
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -94,7 +95,7 @@ class BatterySpec(Section):
     initial: Annotated[tuple[Fraction, Fraction], BeforeValidator(_both)] = (1.0, 1.0)
     charge_watts: Watts = 0.0
     plugged: Spans = ()
-    every: Annotated[Seconds, Field(gt=0)] | None = None  # None: they do not come again
+    every: Annotated[Seconds, Field(ge=SHORTEST)] | None = None  # None: they do not come again
     revive: Fraction = 0.1
 
     @model_validator(mode="after")
@@ -140,8 +141,8 @@ class ChurnPresence(Section):
     """Nodes of *tiers* come and go: exponential times of these means."""
 
     kind: Literal["churn"]
-    present: Annotated[Seconds, Field(gt=0)]
-    absent: Annotated[Seconds, Field(gt=0)]
+    present: Annotated[Seconds, Field(ge=SHORTEST, le=LONGEST)]
+    absent: Annotated[Seconds, Field(ge=SHORTEST, le=LONGEST)]
     tiers: Names = ()  # none: the leaves
 
 
@@ -150,7 +151,7 @@ class TimetablePresence(Section):
 
     kind: Literal["timetable"]
     present: Annotated[Spans, Field(min_length=1)]
-    every: Annotated[Seconds, Field(gt=0)] | None = None
+    every: Annotated[Seconds, Field(ge=SHORTEST)] | None = None
     tiers: Names = ()
 
     @model_validator(mode="after")

@@ -123,10 +123,10 @@ class Footprint(Section):
     merge one copy; unless given, one addition for every four bytes.
     """
 
-    bytes: Bytes
-    flops: Flops = 0.0
-    moved: Bytes = 0.0
-    launches: Annotated[int, Field(ge=0)] = 0
+    bytes: Annotated[Bytes, Field(le=1e18)]
+    flops: Annotated[Flops, Field(le=1e30)] = 0.0
+    moved: Annotated[Bytes, Field(le=1e30)] = 0.0
+    launches: Annotated[int, Field(ge=0, le=10**15)] = 0
     memory: Bytes = 0.0
     merge: Flops | None = None
 

@@ -95,3 +95,11 @@ def test_both_tables_count_the_members_of_a_group(tmp_path):
     members = nodes.set_index("node").members.to_dict()
     assert members["campus0/room0/*"] == 3
     assert all(row.members == members[row.node] for row in energy.itertuples())
+
+
+def test_an_attribute_that_is_called_like_a_figure_is_an_attribute():
+    tree = campus(1, 2, "android_tablet_budget")
+    rows = [{"node": node, "x_joules": 1.0, "spare_joules": "plenty"} for node in tree.nodes("device")]
+    assert condensed(rows, tree) == [
+        {"node": "campus0/room0/*", "x_joules": 2.0, "spare_joules": "plenty", "members": 2}
+    ]

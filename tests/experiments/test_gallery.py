@@ -151,8 +151,10 @@ def test_the_ledger_knows_pre_training(campus):
 
 def test_every_version_is_scored_once_after_its_broadcast():
     """Also where one stage's closing broadcast and the next one's first round bring the same model."""
-    stages = "[{name: one, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}, " \
+    stages = (
+        "[{name: one, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}, "
         "{name: two, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}]"
+    )
     keys = {**SMALL, "model.trunk.frozen": "false", "stages": stages, "plan.cloud.rounds": "1"}
     keys = {k: v for k, v in keys.items() if not k.startswith("stages.")}
     m = run(Scenario.load(GALLERY / "campus.yaml", keys, seed=1)).metrics

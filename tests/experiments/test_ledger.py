@@ -1,5 +1,6 @@
 """The energy ledger of every scenario in the gallery adds up, and a classroom's is what the profiles say."""
 
+import math
 import os
 from pathlib import Path
 

@@ -115,7 +115,7 @@ def test_presence_is_read(load):
         ("costs: {carbon: {grams_per_kwh: -1}}", ["5: costs.carbon.grams_per_kwh: must be >= 0, got -1"]),
         ("costs: {carbon: {file: grid.csv}}", ["grid.csv"]),
         ("presence: {kind: churn, present: 1 h}", ["5: presence.absent: is missing"]),
-        ("presence: {kind: churn, present: 0, absent: 1}", ["5: presence.present: must be > 0, got 0"]),
+        ("presence: {kind: churn, present: 0, absent: 1}", ["5: presence.present: must be >= 0.001, got 0"]),
         ("presence: {kind: timetable, present: []}", ["5: presence.present: must not be empty"]),
         ("presence: {kind: timetable, present: [[3, 1]]}", [
             "5: presence: present: windows must be [from, until] with 0 <= from < until, in order, within inf s, "
@@ -166,3 +166,10 @@ def test_deaths_are_summed_up(load, tmp_path, capsys):
     result = run(load("costs: {battery: {initial: 0.00001}}\nplots: false\n"), tmp_path / "out")
     show(result, "s.yaml")
     assert "6 nodes ran out of battery (events.csv)" in capsys.readouterr().out
+
+
+def test_what_the_simulator_refuses_is_told_without_a_traceback(load, tmp_path):
+    """Each figure may be; together they give watts beyond all numbers."""
+    power = "costs: {power: {kind: cubic, kappa: 1e300, clock: 1e9}}\nplots: false\n"
+    with pytest.raises(ScenarioError, match="beyond all figures"):
+        run(load(power), tmp_path / "out")

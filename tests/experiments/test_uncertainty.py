@@ -246,6 +246,19 @@ def test_in_a_topology_file_a_device_may_be_called_as_a_link_of_the_catalogue(sc
     assert "eth_1g" not in uncertain(build(scenario(text)))
 
 
+def test_fading_that_transfers_draw_is_rerun_to_the_bit(scenario):
+    radio = """\
+radio: {model: tgax, bandwidth: 40 MHz, streams: 2, transmit_power: -5 dBm, ap_power: 0 dBm,
+  room: {width: 8 m, depth: 8 m}, fading: {kind: rayleigh, over: outage}}
+"""
+    result, log = run(scenario(ROOM + radio)), Log()
+    ones = {name: dict.fromkeys(row, 1.0) for name, row in uncertain(result.built).items()}
+    assert rerun(result.built, ones, log) == result.node_rows
+    assert list(log.spans) == list(result.log.spans)
+    rates = {(s.node, 8 * s.nbytes / (s.end_s - s.start_s)) for s in log.spans if s.kind == "transmit"}
+    assert len(rates) > len({node for node, _ in rates})  # a node's transfers had different rates
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

@@ -8,6 +8,7 @@ import pytest
 from simulator import Evaluate, Plan, Size, Stage, TierPlan, simulate
 from simulator.costs import Carbon, Costs, Cubic, Linear, Table, compute_seconds
 from simulator.interfaces import Work
+from simulator.presence import Timetable, Windows
 from simulator.workloads import CostOnly
 from tests.simulator.worlds import Diary, cell, device, room, times, wire
 
@@ -78,6 +79,14 @@ def test_scoring_crowds_nobody_on_a_host(crowding):
     assert times(log, kind="compute") == [(1, exactly(3)), (1, exactly(5))]
 
 
+def test_nodes_of_one_host_share_its_idle_watts():
+    tree = room(link=wire(8.0))
+    for number in range(4):
+        tree.add(f"tablet{number}", "room", "device", device(4.0, idle=2.0), wire(8.0), host="laptop")
+    log = simulate(tree, Given({"tablet0": Work(24.0)}), [STAGE])
+    assert sum(log.accounts[f"tablet{n}"].joules("idle") for n in range(4)) == exactly(2.0 * log.end_s)
+
+
 def test_nodes_of_their_own_share_nothing():
     tree = room(device(4.0), device(4.0), link=wire(8.0))
     log = simulate(tree, Given({"tablet0": Work(24.0), "tablet1": Work(24.0)}), [STAGE])
@@ -109,6 +118,17 @@ def test_a_measured_table_is_integrated_over_what_runs_together():
     # Each node is its own meter: a job on one core of two is at half of the processor, 0.8 of the way to busy.
     assert log.joules("tablet0", "compute") == exactly(2 * 0.8 * 2)
     assert log.joules("tablet1", "compute") == exactly(2 * 0.8 * 5)
+
+
+def test_a_measured_table_is_integrated_also_where_others_share_the_host():
+    """On one core: 2 s at a half each, then the other alone for 1 s; every node is its own meter."""
+    table, tree = Table(((0, 0), (0.75, 0.9), (1, 1))), room(link=wire(8.0))
+    for number in range(2):
+        tree.add(f"tablet{number}", "room", "device", device(4.0), wire(8.0), host="laptop")
+    log = simulate(tree, Given({"tablet0": Work(4.0), "tablet1": Work(8.0)}), [STAGE], costs=Costs(power=table))
+    assert times(log, activity="train") == [(0, exactly(2)), (0, exactly(3))]
+    assert log.joules("tablet0", "compute") == exactly(2 * 0.6 * 2)
+    assert log.joules("tablet1", "compute") == exactly(2 * (0.6 * 2 + 1.0 * 1))
 
 
 def test_scoring_beside_training_on_a_measured_table_splits_by_work():
@@ -160,6 +180,15 @@ def test_a_radio_that_sleeps_saves_its_idle_watts():
 def test_the_tail_is_cut_by_the_next_transfer():
     log = run(room(device(4.0), link=lte()), Size(1, 8.0))  # computing takes 2 s
     assert log.accounts["tablet0"].joules("tail") == exactly(2.5 * 2)
+
+
+def test_who_comes_back_has_no_tail_left():
+    """The tail runs from 1 s until it leaves at 2 s; from 8 s to 12 s the radio is at rest."""
+    presence = Timetable(Windows(((0.0, 2.0), (8.0, 100.0))), frozenset({"tablet0"}))
+    log = run(room(device(4.0), device(4.0), link=lte()), presence=presence)
+    assert log.end_s == 12
+    assert log.accounts["tablet0"].joules("tail") == exactly(2.5 * 1)
+    assert log.accounts["tablet1"].joules("tail") == exactly(2.5 * 4)
 
 
 def test_the_access_point_is_a_station_of_nobody():

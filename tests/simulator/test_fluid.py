@@ -125,7 +125,14 @@ def test_passed_and_used_are_true_at_any_instant(env, fluid):
         at(env, seconds, lambda: seen.append((env.now, flow.passed, flow.used[link], flow.used[cell])))
     env.run()
     assert [row[:3] for row in seen] == [
-        (0, 0, 0), (2, 20, 20), (4, 40, 40), (6, 50, 50), (8, 60, 60), (10, 80, 80), (12, 100, 100), (14, 100, 100)
+        (0, 0, 0),
+        (2, 20, 20),
+        (4, 40, 40),
+        (6, 50, 50),
+        (8, 60, 60),
+        (10, 80, 80),
+        (12, 100, 100),
+        (14, 100, 100),
     ]
     assert [row[3] for row in seen] == [row[1] / 20 for row in seen]
 

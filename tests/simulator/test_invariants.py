@@ -27,9 +27,7 @@ links = st.builds(
     latency=st.sampled_from([0.0, 0.1, 0.7]),
     shared=st.booleans(),
 )
-waits = st.one_of(
-    st.just(barrier), st.integers(1, 60).map(lambda n: Deadline(n / 2)), st.integers(1, 3).map(FirstOf)
-)
+waits = st.one_of(st.just(barrier), st.integers(1, 60).map(lambda n: Deadline(n / 2)), st.integers(1, 3).map(FirstOf))
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,17 @@ def test_equal_airtime_protects_the_fast_station():
     assert times(log, kind="transmit", node="far") == [(0, exactly(5.0))]
 
 
+def test_equal_airtime_counts_headers_too():
+    """Half of 8 bit/s each: one has 32 bits through after 8 s, the other, of which each has a header bit, 16 of 32."""
+    tree = Hierarchy("room", "room")
+    for name, header in (("plain", 0.0), ("wrapped", 1.0)):
+        link = replace(cell(8.0), payload_bytes=1.0, header_bytes=header)
+        tree.add(name, "room", "device", device(), link)
+    log = run(tree, 4, costs=Costs(downlink=False, wifi="equal_airtime"), final_broadcast=False)
+    assert times(log, kind="transmit", node="plain") == [(0, exactly(8.0))]
+    assert times(log, kind="transmit", node="wrapped") == [(0, exactly(8.0 + 16 / 4))]
+
+
 def test_uplink_and_downlink_share_the_air():
     """The second tablet computes nothing and sends while the first still receives nothing: each waits for airtime."""
     log = run(room(device(), link=cell(8.0)), 1, final_broadcast=False)

@@ -85,6 +85,18 @@ def test_who_is_absent_is_not_asked():
     assert log.accounts["tablet1"].causes == {}
 
 
+@pytest.mark.parametrize("merging", [0.0, 4.0])
+def test_who_comes_at_the_very_time_of_a_round_is_asked(merging):
+    """The first round ends when the other's report is in at 3 s, or merged at 4 s: then somebody comes."""
+    ends, tree = 3 + merging / 4, room(device(), device(), link=wire(8.0), edge=device())
+    stage = Stage("s", Plan(room=TierPlan(("m",), 2)), trainable=("m",))
+    workload = Diary({"m": Size(1, 4.0)}, flops={"merge": merging})
+    presence = only("tablet1", (0.0, 0.5), (ends, 100.0))
+    log = simulate(tree, workload, [stage], presence=presence, final_broadcast=False)
+    assert happened(log) == [(0.5, "tablet1", "left")]
+    assert ("tablet1", 0) in workload.trained
+
+
 def test_who_leaves_while_training_has_learned_nothing_but_drawn():
     log, work = run(room(device(), device(), link=wire(8.0)), presence=only("tablet1", (0.0, 6.0)))
     assert happened(log) == [(6, "tablet1", "left")]

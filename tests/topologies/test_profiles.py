@@ -200,7 +200,7 @@ def test_impossible_devices(figure, value, message):
         ("up_bits_per_s", 0, "up_bits_per_s must be > 0, got 0"),
         ("down_bits_per_s", -5.0, "down_bits_per_s must be > 0, got -5.0"),
         ("loss", 1, "loss must be >= 0 and < 1, got 1"),
-        ("latency_seconds", -1, "latency_seconds must be >= 0, got -1"),
+        ("latency_seconds", -1, "latency_seconds must be >= 0 and <= 1e9, got -1"),
         ("jitter_seconds", nan, "jitter_seconds must be finite, got nan"),
         ("shared", 1, "shared must be true or false, got 1"),
         ("idle_watts", 1, r"transmit_watts must be >= idle_watts \(1\), got 0"),

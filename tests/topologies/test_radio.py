@@ -90,6 +90,21 @@ def test_no_model_loses_less_without_sight(metres, hertz):
         assert 0 <= model.sight_probability(2 * metres) <= model.sight_probability(metres) <= 1
 
 
+def test_what_is_lost_without_sight_in_a_street_and_in_a_city():
+    """TR 38.901, table 7.4.1-1, where the logarithms are round: 10 GHz, and 100 or 1,000 m in three dimensions."""
+    street, city = sqrt(100**2 - 8.5**2), sqrt(1000**2 - 23.5**2)  # along the ground, between 10 or 25 m and 1.5 m
+    assert UMi().loss_db(street, 10e9, sight=False) == pytest.approx(35.3 * 2 + 22.4 + 21.3)
+    assert UMa().loss_db(city, 10e9, sight=False) == pytest.approx(13.54 + 39.08 * 3 + 20)
+    assert losses.umi_nlos_db(sqrt(100**2 - 7.5**2), 10e9, 10.0, 2.5) == pytest.approx(35.3 * 2 + 22.4 + 21.3 - 0.3)
+    assert losses.uma_nlos_db(sqrt(1000**2 - 22.5**2), 10e9, 25.0, 2.5) == pytest.approx(13.54 + 39.08 * 3 + 20 - 0.6)
+
+
+def test_two_devices_indoors_see_each_other_less_often_the_further_they_are_apart():
+    """WINNER II D1.1.2, table 4-7, A1: at 10 m 1.24 - 0.61 is 0.63, and at 100 m 0.02."""
+    for metres, root in ((10, 0.63), (100, 0.02)):
+        assert WinnerA1().sight_probability(metres) == pytest.approx(1 - 0.9 * (1 - root**3) ** (1 / 3))
+
+
 def test_walls_and_floors_of_tgax():
     """7 dB a wall in an office; at home 5 dB, and the first floor costs 18.3 dB; no step where the slope changes."""
     assert losses.tgax_db(12, 5e9, 3) - losses.tgax_db(12, 5e9) == pytest.approx(21)

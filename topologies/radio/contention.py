@@ -23,7 +23,7 @@ class Contention:
     sifs_seconds: float = 16e-6
     difs_seconds: float = 34e-6
     propagation_seconds: float = 0.1e-6
-    header_seconds: float = 48e-6
+    header_seconds: float = 50.4e-6
     header_bits: float = 320.0
     ack_seconds: float = 32e-6
     rts_seconds: float = 28e-6

@@ -147,7 +147,7 @@ class TGaxResidential:
 
 @dataclass(frozen=True, slots=True)
 class WinnerA1:
-    """Two devices on tables, for D2D: WINNER II scenario A1, room to room or across one wall."""
+    """Two devices on tables, for D2D: WINNER II scenario A1, corridor to room."""
 
     def loss_db(self, ground_metres: float, hertz: float, sight: bool) -> float:
         """The median loss."""
