@@ -95,5 +95,3 @@ def _append(built: Built, log: Log, model: str, found: Iterable[Score]) -> None:
         tier = built.hierarchy.tier(s.node)
         what = (s.split, s.group, s.task, s.modality, s.name, s.value)
         log.metrics.append(Metric(0.0, 0, "", s.node, tier, "baseline", model, *what))
-
-

@@ -48,9 +48,10 @@ def build(scenario: Scenario) -> Built:
     """The objects of a run; raises ScenarioError where the scenario does not fit its data or its tree."""
     try:
         built = _built(scenario.resolved())
-        return replace(
-            built, costs=costs_of(built.scenario), presence=presence_of(built.scenario, built.hierarchy)
-        )
+        costs, presence = costs_of(built.scenario), presence_of(built.scenario, built.hierarchy)
+        built = replace(built, costs=costs, presence=presence)
+        _follow_batteries(built)
+        return built
     except ScenarioError:
         raise
     except ValueError as error:
@@ -63,8 +64,9 @@ def _built(scenario: Scenario) -> Built:
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     if isinstance(scenario.model, FootprintModel):
         tree, unheard = _on_air(scenario, hierarchy(scenario, None))
-        if scenario.presence:
-            tree = tree.unfolded()  # its members come and go one by one
+        apart = _told_apart(tree, "come and go") if scenario.presence else ()
+        if apart:
+            tree = tree.unfolded()
         _fit(scenario, stages, tree, tree.nodes())
         sizes = {
             name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches, _merging(f))
@@ -74,7 +76,7 @@ def _built(scenario: Scenario) -> Built:
             tree = tree.unfolded(short)
         fits = fitted_sizes(scenario.memory, tree, stages, sizes)
         costs_only = CostOnly(sizes, fits.allowed)
-        return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + fits.happenings)
+        return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + apart + fits.happenings)
     from experiments.learning import learner_of, study_of
     from experiments.workload import LearningWorkload
 
@@ -88,6 +90,25 @@ def _built(scenario: Scenario) -> Built:
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.allowed = fits.allowed
     return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + fits.happenings)
+
+
+def _told_apart(tree: Hierarchy, why: str) -> tuple[tuple[str, str, str], ...]:
+    """What happens to groups whose members do something one by one."""
+    groups = tree.groups()
+    if not groups:
+        return ()
+    return ((tree.root, "unfolded", f"{len(groups)} groups: their members {why} one by one"),)
+
+
+def _follow_batteries(built: Built) -> None:
+    """Refuse to follow batteries where nobody has one."""
+    tree = built.hierarchy
+    profiles = [
+        *(tree.profile(node) for node in tree.nodes() if node != tree.root),
+        *(g.profile for g in tree.groups()),
+    ]
+    if built.costs.battery and not any(profile and profile.battery_joules for profile in profiles):
+        raise ValueError("costs.battery: no node below the root has a battery (battery_joules of its profile is 0)")
 
 
 def _merging(footprint: Footprint) -> float:

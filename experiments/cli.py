@@ -85,6 +85,11 @@ def calibrate(
     def tell(line: str) -> None:
         print(line, file=sys.stderr)
 
+    if not name.isidentifier():
+        _fail(f"--name {name!r}: letters, digits and _ only, such as my_laptop")
+    if out is not None and (out.exists() or not out.absolute().parent.is_dir()):
+        why = "is there already; name a new file" if out.exists() else "its folder does not exist; make it first"
+        _fail(f"--out {out}: {why}")
     found = measure(quick, tell)
     text = profile_yaml(found, name)
     if out is None:

@@ -59,7 +59,7 @@ def _entries(hierarchy: Hierarchy, log: Log) -> Iterator[tuple[str, str, str, st
         elif entry is groups[0]:
             institution = {key: entry.attributes[key] for key in ("institution",) if key in entry.attributes}
             members = {"members": sum(group.count for group in groups)}
-            names = "+".join(dict.fromkeys(group.profile.name for group in groups))
+            names = "+".join(sorted({group.profile.name for group in groups}))
             yield f"{entry.parent}/*", entry.tier, entry.parent, names, institution | members
 
 

@@ -30,10 +30,14 @@ FIGURES: dict[str, Callable[[RunFiles], Figure | None]] = {
 }
 
 
+ONE_BY_ONE = ("round_latency", "timeline")  # these follow single devices
+
+
 def draw(folder: Path) -> list[Path]:
     """Every figure that the run in *folder* gives, as PNG and PDF under `plots`, and its results under `tables`.
 
-    Figures that would be empty are left out: accuracy where nothing was learned, rounds where the root had none.
+    Figures that would be empty are left out: accuracy where nothing was learned, rounds where the root had none, and
+    those that follow single devices where rows stand for a classroom.
     """
     files = read(folder)
     plots, tables = folder / "plots", folder / "tables"
@@ -42,7 +46,7 @@ def draw(folder: Path) -> list[Path]:
     paths: list[Path] = []
     with matplotlib.rc_context(style.RC):
         for name, make in FIGURES.items():
-            figure = make(files)
+            figure = None if name in ONE_BY_ONE and files.condensed else make(files)
             if figure is not None:
                 paths += style.save(figure, plots, name)
     results = final(files)

@@ -27,8 +27,14 @@ class Progress:
     def __enter__(self) -> Progress:
         if not self.quiet and self.console.is_terminal:
             self.bar = Bar(
-                TextColumn("round"), MofNCompleteColumn(), BarColumn(24), TextColumn("{task.description}"),
-                TextColumn("ETA"), TimeRemainingColumn(), console=self.console, transient=True,
+                TextColumn("round"),
+                MofNCompleteColumn(),
+                BarColumn(24),
+                TextColumn("{task.description}"),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
             )
             self.bar.start()
             self.task = self.bar.add_task("starting", total=None)
@@ -64,9 +70,8 @@ def rounds(built: Built) -> int:
 
 
 def describe(built: Built, log: Log) -> str:
-    """Simulated seconds, the last figure of the first task, joules so far."""
+    """Simulated seconds, the last figure of the first task, joules of computing, sending and receiving so far."""
     now = max(log.spans.end_s, log.metrics[-1].time_s if log.metrics else 0.0)
-    idle = sum(p.idle_watts for n in built.hierarchy.nodes() if (p := built.hierarchy.profile(n)))
     parts = [f"sim {now:.3g} s"]
     if log.metrics:
         first, root = log.metrics[0], built.hierarchy.tier(built.hierarchy.root)
@@ -76,4 +81,4 @@ def describe(built: Built, log: Log) -> str:
         last = [m.value for m in rows if (m.tier, m.moment, m.round) == latest]
         of = f" (mean of {len(last)})" if len(last) > 1 else ""
         parts.append(f"{first.task} {first.name} {sum(last) / len(last):.3f}{of}")
-    return "  ".join([*parts, f"{idle * now + log.joules():.4g} J"])
+    return "  ".join([*parts, f"{log.joules():.4g} J active"])

@@ -135,7 +135,7 @@ def _run(
     manifest |= _figures(built, log, rows, began)
     result = Result(built, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
     if store:
-        store.tables(log, nodes=rows, energy=energy, footprint=result.footprint)
+        store.tables(log, nodes=rows, energy=energy, footprint=result.footprint, **_works(built))
         store.manifest(manifest)
     if draws:
         _perturb(result, draws, store, lambda phase: watch(built, rounds, log, phase))
@@ -199,11 +199,23 @@ def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -
 def _footprint(built: Built) -> list[dict[str, Any]]:
     if isinstance(built.workload, CostOnly):
         sizes = built.workload.sizes
-        return [{"module": name, "nbytes": size.nbytes, "training_flops": size.flops} for name, size in sizes.items()]
+        names = {"flops": "training_flops"}
+        return [
+            {"module": name} | {names.get(key, key): value for key, value in asdict(size).items()}
+            for name, size in sizes.items()
+        ]
     from models.footprint import module_costs
 
     assert built.learner is not None
     return [asdict(cost) for cost in module_costs(built.learner.model)]
+
+
+def _works(built: Built) -> dict[str, list[dict[str, Any]]]:
+    """What each node's training, merging and scoring took, where it was counted on the model: `work.csv`."""
+    told = getattr(built.workload, "told", {})
+    names = ("stage", "node", "activity")
+    rows = [dict(zip(names, key, strict=True)) | asdict(work) for key, work in told.items()]
+    return {"work": rows} if rows else {}
 
 
 def _version(package: str) -> str:

@@ -53,19 +53,22 @@ def show(result: Result, scenario: str) -> None:
         gone = {h.node for h in result.log.happenings if h.kind == kind}
         if gone:
             console.print(f"{len(gone)} nodes {what} (events.csv)")
-    root = result.built.hierarchy.root
-    if empty := sum(h.kind == "no_arrivals" and h.node == root for h in result.log.happenings):
-        console.print(f"{empty} rounds of {root} had no arrivals: nobody was there, or in time (events.csv)")
+    if empty := [h.node for h in result.log.happenings if h.kind == "no_arrivals"]:
+        console.print(
+            f"{len(empty)} rounds of {len(set(empty))} nodes had no arrivals: nobody was there, or in time (events.csv)"
+        )
     late = [h.node for h in result.log.happenings if h.kind == "late"]
     if late:
         console.print(f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)")
     if result.built.learner and not m["client_updates"]:
         console.print("nothing was learned: no training was finished in time")
-    above_idle = result.log.joules()
+    active = result.log.joules()
     sent = result.log.nbytes(kind="transmit")
+    updates = f"{m['client_updates']} client updates, " if result.built.learner else ""
     console.print(
-        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({above_idle:.4g} J above idle), "
-        f"{sent / 1e6:.4g} MB sent, {m['client_updates']} client updates, {m['wall_seconds']:.1f} s of wall time",
+        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({active:.4g} J of it computing, sending and "
+        f"receiving), "
+        f"{sent / 1e6:.4g} MB sent, {updates}{m['wall_seconds']:.1f} s of wall time",
         soft_wrap=True,
     )
     if result.perturbed is not None:

@@ -24,6 +24,8 @@ class LearningWorkload:
         self.learner = learner
         self._costs: dict[tuple[object, ...], Cost] = {}  # by what they depend on
         self._work: dict[tuple[object, ...], Work] = {}  # by node, this stage
+        self._stage = ""
+        self.told: dict[tuple[str, str, str], Work] = {}  # by stage, node and activity: the last answer
 
     def start(self, node: str) -> State:
         """What *node* knows before any training."""
@@ -33,6 +35,7 @@ class LearningWorkload:
         """A stage begins."""
         self.learner.enter(stage)
         self._work = {}  # a new one: copies of this workload keep theirs
+        self._stage = stage.name
 
     def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
         """What training, scoring or merging *count* copies of *modules* costs; packing computes nothing."""
@@ -41,6 +44,7 @@ class LearningWorkload:
         key = (node, activity, *((tuple(modules), count) if activity == "merge" else ()))
         if key not in self._work:
             self._work[key] = _work(self._cost(node, activity, modules, count))
+            self.told[self._stage, node, activity] = self._work[key]
         return self._work[key]
 
     def _cost(self, node: str, activity: Activity, modules: Sequence[str], count: int) -> Cost:

@@ -1,3 +1,6 @@
+from .costs import Battery as Battery
+from .costs import Carbon as Carbon
+from .costs import Costs as Costs
 from .fluid import Fluid as Fluid
 from .interfaces import Arrival as Arrival
 from .interfaces import Packet as Packet
@@ -10,6 +13,8 @@ from .plan import Plan as Plan
 from .plan import Stage as Stage
 from .plan import TierPlan as TierPlan
 from .plan import barrier as barrier
+from .presence import Churn as Churn
+from .presence import Timetable as Timetable
 from .records import Log as Log
 from .run import simulate as simulate
 from .workloads import CostOnly as CostOnly

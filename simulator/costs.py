@@ -191,6 +191,11 @@ class Costs:
     carbon: Carbon | None = None
 
     def __post_init__(self) -> None:
+        for name, known in (("latency_power", ("idle", "transmit")), ("wifi", ("equal_throughput", "equal_airtime"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"costs: {name} must be {' or '.join(known)}, got {getattr(self, name)!r}")
+        if not 0 <= self.crowding < 1:
+            raise ValueError(f"costs: crowding must be >= 0 and < 1, got {self.crowding}")
         if self.battery and self.latency_power == "transmit":
             raise ValueError("costs: latency_power transmit is for studies that follow no battery; leave one out")
 

@@ -43,7 +43,7 @@ def live(acts: Acts, node: Node, presence: Presence) -> Generator[Event, Any, No
                 acts.happen(node.name, "revived" if alive else "died", share)
         if node.here and not (present and alive):
             if alive:
-                acts.happen(node.name, "left", f"until {until:.12g} s")
+                acts.happen(node.name, "left", f"until {until:.6g} s")
             node.leave("left" if alive else "died")
         elif not node.here and present and alive:
             node.arrive()

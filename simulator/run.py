@@ -57,6 +57,8 @@ def federation(
     """As :func:`simulate`, but what every node knows at the end comes too."""
     if not stages:
         raise ValueError("a run needs at least one stage")
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"seed must be a whole number >= 0, got {seed!r}")
     for stage in stages:
         stage.check(hierarchy.tiers)
     log = Log() if log is None else log

@@ -48,6 +48,18 @@ class RunFiles:
         return below
 
     @cached_property
+    def members(self) -> pd.Series:
+        """How many devices each row of the nodes stands for: 1, or those of a classroom."""
+        if "members" not in self.nodes:
+            return pd.Series(1, index=self.nodes.index)
+        return pd.to_numeric(self.nodes["members"], errors="coerce").fillna(1).astype(int)
+
+    @property
+    def condensed(self) -> bool:
+        """Whether rows stand for several devices, so that nobody can say what each of them did when."""
+        return bool((self.members > 1).any())
+
+    @cached_property
     def depth(self) -> dict[str, int]:
         """How far every node is from the root."""
         depth = {self.root: 0}
@@ -63,7 +75,7 @@ class RunFiles:
         for node, depth in self.depth.items():
             tier = self.tier_of[node]
             first[tier] = min(depth, first.get(tier, depth))
-        counts = self.nodes.tier.value_counts()
+        counts = self.members.groupby(self.nodes.tier).sum()
         return {tier: int(counts[tier]) for tier in sorted(first, key=lambda tier: first[tier])}
 
 

@@ -54,7 +54,9 @@ def timeline(files: RunFiles) -> Figure | None:
     ax.set_yticks(range(len(rows)), names)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
-    ax.set_xlabel(f"time since the start of root round {round_} ({unit})")
+    every = len(files.nodes)
+    some = f"; {len(rows)} of {every} nodes" if len(rows) < every else ""
+    ax.set_xlabel(f"time since the start of root round {round_} ({unit}){some}")
     return figure
 
 

@@ -151,6 +151,12 @@ def tasks(data: Data | None, model: Model) -> Problems:
             yield ("model", "tasks", place), f"data source {data.source} has no task {task!r}{hint}"
 
 
+def grouped(topology: AnyTopology, model: Model) -> Problems:
+    """Groups are devices that nobody looks at one by one; those that learn each have data of their own."""
+    if getattr(topology, "grouped", False) and not isinstance(model, FootprintModel):
+        yield ("topology", "grouped"), "devices that learn are told apart; leave this out, or give model.footprint"
+
+
 ONLY_COSTS = "a model given by its footprint only has costs; leave this out, or give a model"
 
 
@@ -247,6 +253,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     schools_of_data,
     tasks,
     costs_only,
+    grouped,
     offset_tiers,
     evaluated_tiers,
     evaluated_take_part,

@@ -102,7 +102,7 @@ class RadioSpec(Section):
     reference_loss: Annotated[Decibels, Field(ge=0, le=500)] | None = None  # at 1 m
     exponent: Annotated[float, Field(gt=0)] | None = None
     sigma: Annotated[Decibels, Field(ge=0, le=100)] | None = None
-    carrier: Hertz | None = None  # None: the link's
+    carrier: Annotated[Hertz, Field(ge=1e6, le=1e12)] | None = None  # None: the link's
     bandwidth: Hertz
     streams: Count
     transmit_power: Power  # of a device

@@ -41,6 +41,8 @@ def main() -> int:
     unknown = [group for group in options.groups if group not in GROUPS]
     if unknown:
         parser.error(f"there is no group {unknown[0]!r}; there are {', '.join(GROUPS)}")
+    if options.into and not options.into.is_file():
+        parser.error(f"--into {options.into}: there is no such page; it needs the markers of docs/validation.md")
     tables = {group: run(group) for group in options.groups or GROUPS}
     if options.into:
         page.fill(options.into, tables)

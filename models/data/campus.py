@@ -62,8 +62,10 @@ def campus_study(
     for s in places:
         own = _own_mix(digits.answers, held[s], pool, own_test, stream(seed, "digits.test", s))
         tried = _solve(digits, own, people[s], stream(seed, "exercises.test", s))
-        clients[s] = Client(train=_samples(digits, held[s], train[s], scale, lacks.get(s, ())),
-                            test=_samples(digits, own, tried, scale, lacks.get(s, ())))
+        clients[s] = Client(
+            train=_samples(digits, held[s], train[s], scale, lacks.get(s, ())),
+            test=_samples(digits, own, tried, scale, lacks.get(s, ())),
+        )
     exam = _samples(digits, pool, _exam(digits, pool, [people[s] for s in held], seed), scale)
     return Study(MODALITIES, TASKS, clients, exam, _open_data(digits, opened, seed) if public else None)
 
@@ -118,9 +120,7 @@ def _open_data(digits: _Digits, indices: Indices, seed: int) -> Samples:
     return Samples(_samples(digits, indices, done, (0.0, 1.0)).inputs, {})
 
 
-def _own_mix(
-    answers: NDArray[np.int64], held: Indices, pool: Indices, count: int, rng: np.random.Generator
-) -> Indices:
+def _own_mix(answers: NDArray[np.int64], held: Indices, pool: Indices, count: int, rng: np.random.Generator) -> Indices:
     """*count* digits of *pool*, labelled as often as *held* is; none twice while its label lasts."""
     wanted = rng.choice(answers[held], size=count)
     decks = {label: rng.permutation(pool[answers[pool] == label]) for label in np.unique(wanted)}
@@ -134,10 +134,14 @@ def _samples(
     mean, deviation = scale
     rows = torch.from_numpy(indices)
     inputs = {"handwriting": digits.images[rows], "clickstream": _float(done.clicks), "record": _float(done.record)}
-    targets = {"answer": torch.from_numpy(digits.answers[indices]), "engagement": torch.from_numpy(done.engagement),
-               "outcome": _float((done.outcome - mean) / deviation)}
-    return Samples({m: x for m, x in inputs.items() if m not in lacks},
-                   {t: y for t, y in targets.items() if t not in lacks})
+    targets = {
+        "answer": torch.from_numpy(digits.answers[indices]),
+        "engagement": torch.from_numpy(done.engagement),
+        "outcome": _float((done.outcome - mean) / deviation),
+    }
+    return Samples(
+        {m: x for m, x in inputs.items() if m not in lacks}, {t: y for t, y in targets.items() if t not in lacks}
+    )
 
 
 def _float(values: NDArray[np.float64]) -> Tensor:

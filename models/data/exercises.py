@@ -12,8 +12,20 @@ from models.data.people import CAMPUS_SHARE, CLASSROOM_SHARE, STUDENT_SHARE, Stu
 
 EVENTS = 12
 CLICK_FEATURES = ("hint", "retry", "key_789", "key_456", "key_123", "key_0", "log_dwell", "log_elapsed")
-RECORD_FEATURES = ("prior_score", "recent_score", "attendance", "homework", "log_days_away", "log_attempts", "age",
-                   "free_lunch", "other_language", "support_plan", "tutored", "new_topic")
+RECORD_FEATURES = (
+    "prior_score",
+    "recent_score",
+    "attendance",
+    "homework",
+    "log_days_away",
+    "log_attempts",
+    "age",
+    "free_lunch",
+    "other_language",
+    "support_plan",
+    "tutored",
+    "new_topic",
+)
 LEVELS = 4
 
 READ, HINT, RETRY, KEY = range(4)
@@ -119,8 +131,13 @@ def _outcome(
     persistence = (retries - hints) / np.sqrt(2 * swell * likely[HINT])
     help_sought = (hints - inner * likely[HINT]) / np.sqrt(swell * likely[HINT] * (1 - likely[HINT]))
     effort = (record[:, 2] + record[:, 3]) / np.sqrt(2.5)
-    parts = ((RECORD_PART, effort), (CLICK_PART, persistence), (STATE_PART, vigour),
-             (HELP_PART, -readiness * help_sought), (DIFFICULTY_PART, -DIFFICULTY[answers]))
+    parts = (
+        (RECORD_PART, effort),
+        (CLICK_PART, persistence),
+        (STATE_PART, vigour),
+        (HELP_PART, -readiness * help_sought),
+        (DIFFICULTY_PART, -DIFFICULTY[answers]),
+    )
     noise = 1 - CAMPUS_SHARE - CLASSROOM_SHARE - STUDENT_SHARE - sum(share for share, _ in parts)
     place = np.array([s.campus + s.classroom + s.own for s in students])
     explained = sum((np.sqrt(share) * part for share, part in parts), start=place)

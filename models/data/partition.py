@@ -46,8 +46,11 @@ def partition(
     columns = np.array([sum(sizes[s] for s in by_room[room]) for room in rooms])
     counts = round_table(fit_table(shares, rows, columns), rows, columns)
     held = _deal_rooms(labels, classes, counts, seed)
-    return {s: part for room, indices in zip(rooms, held, strict=True)
-            for s, part in _deal_students(indices, by_room[room], sizes, seed, room).items()}
+    return {
+        s: part
+        for room, indices in zip(rooms, held, strict=True)
+        for s, part in _deal_students(indices, by_room[room], sizes, seed, room).items()
+    }
 
 
 def stratified_order(labels: NDArray[np.int64], seed: int, purpose: str) -> NDArray[np.int64]:
@@ -74,9 +77,7 @@ def fit_table(
     return table * np.minimum(1.0, rows / table.sum(1))[:, None]
 
 
-def round_table(
-    table: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def round_table(table: NDArray[np.float64], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.int64]:
     """*table* in whole numbers with exactly these row and column sums; largest remainders first."""
     counts = np.floor(table * (1 - 1e-12)).astype(np.int64)
     row_lack, column_lack = rows - counts.sum(1), columns - counts.sum(0)
@@ -90,9 +91,7 @@ def round_table(
     return counts
 
 
-def _check(
-    samples: int, places: Places, kind: str, alpha: float, campus_alpha: float | None, minimum: int
-) -> None:
+def _check(samples: int, places: Places, kind: str, alpha: float, campus_alpha: float | None, minimum: int) -> None:
     if kind not in KINDS:
         raise ValueError(f"partition: kind must be one of {', '.join(KINDS)}, got {kind!r}")
     for name, value in (("alpha", alpha), ("campus_alpha", alpha if campus_alpha is None else campus_alpha)):

@@ -80,5 +80,9 @@ def _group(names: Sequence[str], seed: int, room: str, effects: tuple[float, flo
     age = spread(stream(seed, "age", room), len(names), 1.0)
     flags = [tuple((stream(seed, "flags", s).random(len(FLAG_RATES)) < FLAG_RATES).astype(float)) for s in names]
     campus, classroom, leniency = effects
-    return [Student(campus, classroom, float(own[i]), leniency, float(ability[i]), float(diligence[i]), float(age[i]),
-                    flags[i]) for i in range(len(names))]
+    return [
+        Student(
+            campus, classroom, float(own[i]), leniency, float(ability[i]), float(diligence[i]), float(age[i]), flags[i]
+        )
+        for i in range(len(names))
+    ]

@@ -48,19 +48,23 @@ def star_study(
     _check(grades, minimum, holdout)
     pupils = _pupils(read_star(path), grades, minimum)
     if pupils.empty:
-        raise ValueError(f"{path}: no class of grades {', '.join(grades)} has {minimum} pupils with both scores; "
-                         f"lower minimum or give other grades")
+        raise ValueError(
+            f"{path}: no class of grades {', '.join(grades)} has {minimum} pupils with both scores; "
+            f"lower minimum or give other grades"
+        )
     held_out = _held_out(pupils, holdout, seed)
     record, scores = _features(pupils, ~held_out), _scores(pupils, ~held_out)
     clients = {}
     for node, rows in _groups(pupils["node"]).items():
         train, test = rows[~held_out[rows]], rows[held_out[rows]]
         clients[node] = Client(train=_samples(record, scores, train), test=_samples(record, scores, test))
-    rosters = pd.DataFrame({
-        "student": "pupil" + pupils["id"].astype(str),
-        "class": "class" + pupils["tch"].astype(str),
-        "school": "school" + pupils["sch"].astype(str),
-    })
+    rosters = pd.DataFrame(
+        {
+            "student": "pupil" + pupils["id"].astype(str),
+            "class": "class" + pupils["tch"].astype(str),
+            "school": "school" + pupils["sch"].astype(str),
+        }
+    )
     tasks = {t: Task(t) for t in SCORES}
     exam = _samples(record, scores, np.flatnonzero(held_out))
     return rosters, Study({"record": (record.shape[1],)}, tasks, clients, exam)

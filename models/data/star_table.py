@@ -51,9 +51,7 @@ def read_star(path: str | Path) -> pd.DataFrame:
     return pd.DataFrame.from_records(records)
 
 
-def _records(
-    path: Path, header: Sequence[str], lines: Iterable[tuple[int, list[str]]]
-) -> Iterator[dict[str, object]]:
+def _records(path: Path, header: Sequence[str], lines: Iterable[tuple[int, list[str]]]) -> Iterator[dict[str, object]]:
     where = {c: header.index(c) for c in COLUMNS}
     for number, cells in lines:
         if len(cells) != len(header):

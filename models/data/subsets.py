@@ -42,6 +42,10 @@ def _score(study: Study, subset: Sequence[str], task: Task) -> float:
 def _table(samples: Samples, subset: Sequence[str], shapes: Mapping[str, tuple[int, ...]]) -> NDArray[np.float64]:
     """The subset's modalities side by side, one row per sample; NaN where a modality is missing."""
     n = len(samples)
-    parts = [samples.inputs[m].reshape(n, -1).numpy().astype(np.float64) if m in samples.inputs
-             else np.full((n, int(np.prod(shapes[m]))), np.nan) for m in subset]
+    parts = [
+        samples.inputs[m].reshape(n, -1).numpy().astype(np.float64)
+        if m in samples.inputs
+        else np.full((n, int(np.prod(shapes[m]))), np.nan)
+        for m in subset
+    ]
     return np.concatenate(parts, axis=1)

@@ -185,3 +185,21 @@ def test_the_command_writes_a_profile_and_says_how_well_it_fits(tmp_path, monkey
     assert device_profiles(load(tmp_path, text).profiles)["mine"].busy_watts == 11.0
     printed = CliRunner().invoke(app, ["calibrate", "--name", "mine"])
     assert printed.stdout == text
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--out", "taken.yaml"], "taken.yaml: is there already; name a new file"),
+        (["--out", "nowhere/new.yaml"], "its folder does not exist; make it first"),
+        (["--name", "a b: c"], "letters, digits and _ only"),
+    ],
+)
+def test_what_cannot_be_written_is_told_before_anything_is_measured(options, told, monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.calibrate.calibrate", lambda quick, tell: pytest.fail("measured"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.yaml").write_text("title: mine\n")
+    done = CliRunner().invoke(app, ["calibrate", *options])
+    assert done.exit_code == 2
+    assert told in done.output
+    assert (tmp_path / "taken.yaml").read_text() == "title: mine\n"

@@ -173,3 +173,25 @@ def test_what_the_simulator_refuses_is_told_without_a_traceback(load, tmp_path):
     power = "costs: {power: {kind: cubic, kappa: 1e300, clock: 1e9}}\nplots: false\n"
     with pytest.raises(ScenarioError, match="beyond all figures"):
         run(load(power), tmp_path / "out")
+
+
+def test_batteries_that_nobody_has_cannot_be_followed(mistakes):
+    profiles = "{devices: {chromebook_n100: {battery_joules: 0}}}"
+    (line,) = mistakes(f"costs: {{battery: {{}}}}\nprofiles: {profiles}\n")
+    assert "costs.battery: no node below the root has a battery" in line
+
+
+def test_groups_whose_members_come_and_go_are_told_apart_and_said(load, tmp_path):
+    text = "presence: {kind: churn, present: 1 h, absent: 10 min}\nplots: false\n"
+    scenario = load(text)
+    grouped = scenario.model_copy(update={"topology": scenario.topology.model_copy(update={"grouped": True})})
+    result = run(grouped, tmp_path / "out")
+    said = [happening for happening in result.log.happenings if happening.kind == "unfolded"]
+    assert [(it.node, it.detail) for it in said] == [("campus0", "2 groups: their members come and go one by one")]
+    assert result.spans.equals(run(scenario).spans)
+
+
+def test_what_was_counted_is_written_where_a_model_is_given_by_its_footprint(load, tmp_path):
+    run(load("plots: false\n"), tmp_path / "out")
+    (row,) = pd.read_csv(tmp_path / "out" / "footprint.csv").to_dict("records")
+    assert (row["module"], row["nbytes"], row["training_flops"], row["merge_flops"]) == ("head", 1e6, 1e10, 2.5e5)

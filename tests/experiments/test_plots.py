@@ -13,7 +13,7 @@ from matplotlib.text import Text
 
 from experiments.figures import style
 from experiments.figures.accuracy import spread
-from experiments.figures.energy import energy_table
+from experiments.figures.energy import SAVED, energy_table
 from experiments.figures.files import RunFiles, read
 from experiments.figures.learning import curves, final, references
 from experiments.figures.rounds import critical_path, node_seconds, path_seconds, rounds
@@ -203,8 +203,19 @@ def test_what_sleeping_radios_save_is_taken_off_idle(tmp_path):
         tables[name] = energy_table(read(folder))
         assert tables[name].to_numpy().sum() == pytest.approx(read(folder).nodes.total_joules.sum(), rel=1e-9)
     assert (tables["asleep"] >= 0).all(axis=None)
-    assert tables["asleep"].idle["device"] < tables["awake"].idle["device"]
+    assert tables["asleep"][SAVED]["device"] < tables["awake"].idle["device"]
     assert tables["awake"]["radio tail"]["device"] > 0
+
+
+def test_rows_of_a_classroom_count_their_members(tmp_path):
+    tree, plan = district(1, 2, 5, grouped=True), Plan(cloud=tier_plan(), campus=tier_plan(), classroom=tier_plan())
+    log = simulate(tree, CostOnly(SIZES), [Stage("all", plan, "device", tuple(SIZES))])
+    Store(tmp_path).tables(log, nodes=node_rows(tree, log), energy=cause_rows(tree, log), footprint=FOOTPRINT)
+    files = read(tmp_path)
+    assert files.condensed
+    assert files.tiers == {"cloud": 1, "campus": 1, "classroom": 2, "device": 10}
+    assert {path.stem for path in draw(tmp_path)} >= {"energy", "topology", "bytes_modules"}
+    assert not {path.stem for path in (tmp_path / "plots").iterdir()} & {"timeline", "round_latency"}
 
 
 def test_bytes_by_module_sum_to_the_bytes_sent(files):

@@ -12,8 +12,12 @@ from models.data.variance import variance_shares
 
 
 def tree(campuses=3, rooms=4, devices=10):
-    return {f"campus{c}/room{r}/device{d}": (f"campus{c}", f"room{r}")
-            for c in range(campuses) for r in range(rooms) for d in range(devices)}
+    return {
+        f"campus{c}/room{r}/device{d}": (f"campus{c}", f"room{r}")
+        for c in range(campuses)
+        for r in range(rooms)
+        for d in range(devices)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +34,12 @@ def parts(study):
 
 
 def equal(one, two):
-    return (one.inputs.keys() == two.inputs.keys() and one.targets.keys() == two.targets.keys()
-            and all(torch.equal(one.inputs[m], two.inputs[m]) for m in one.inputs)
-            and all(torch.equal(one.targets[t], two.targets[t]) for t in one.targets))
+    return (
+        one.inputs.keys() == two.inputs.keys()
+        and one.targets.keys() == two.targets.keys()
+        and all(torch.equal(one.inputs[m], two.inputs[m]) for m in one.inputs)
+        and all(torch.equal(one.targets[t], two.targets[t]) for t in one.targets)
+    )
 
 
 def test_shapes_types_and_sizes(study):
@@ -77,8 +84,10 @@ def test_the_pool_has_all_classes_in_proportion_and_the_open_data_no_targets(stu
 def test_students_are_tested_in_their_own_mix(study):
     shares = [np.isin(c.test.targets["answer"], c.train.targets["answer"]).mean() for c in study.clients.values()]
     assert np.mean(shares) == 1.0
-    counts = [np.stack([np.bincount(s.targets["answer"], minlength=10) / len(s) for s in (c.train, c.test)])
-              for c in study.clients.values()]
+    counts = [
+        np.stack([np.bincount(s.targets["answer"], minlength=10) / len(s) for s in (c.train, c.test)])
+        for c in study.clients.values()
+    ]
     assert np.corrcoef(np.concatenate(counts, 1))[0, 1] > 0.7
 
 
@@ -116,11 +125,18 @@ def test_any_tree_will_do(places):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"places": tree(10, 10, 10)}, "1137 of the 1797 digits are left for 1000 devices.*at most 568 devices"),
-     ({"places": {}}, "no devices"), ({"test": 1797}, "0 of the 1797"), ({"test": 3}, "test must be >= 20"),
-     ({"public": -1}, "public must be >= 0"), ({"own_test": 0}, "own_test must be >= 1"),
-     ({"missing_modality": 1.2}, "missing_modality must be from 0 to 1"), ({"missing_task": -0.1}, "missing_task"),
-     ({"partition": "shards"}, "dirichlet, iid"), ({"alpha": 0}, "alpha must be > 0")],
+    [
+        ({"places": tree(10, 10, 10)}, "1137 of the 1797 digits are left for 1000 devices.*at most 568 devices"),
+        ({"places": {}}, "no devices"),
+        ({"test": 1797}, "0 of the 1797"),
+        ({"test": 3}, "test must be >= 20"),
+        ({"public": -1}, "public must be >= 0"),
+        ({"own_test": 0}, "own_test must be >= 1"),
+        ({"missing_modality": 1.2}, "missing_modality must be from 0 to 1"),
+        ({"missing_task": -0.1}, "missing_task"),
+        ({"partition": "shards"}, "dirichlet, iid"),
+        ({"alpha": 0}, "alpha must be > 0"),
+    ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(wrong, message):
     with pytest.raises(ValueError, match=message):

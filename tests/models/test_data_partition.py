@@ -8,15 +8,18 @@ LABELS = np.repeat(np.arange(10), 110)
 
 
 def tree(campuses=3, rooms=4, students=10):
-    return {f"c{c}/r{r}/s{s}": (f"c{c}", f"r{r}")
-            for c in range(campuses) for r in range(rooms) for s in range(students)}
+    return {
+        f"c{c}/r{r}/s{s}": (f"c{c}", f"r{r}") for c in range(campuses) for r in range(rooms) for s in range(students)
+    }
 
 
 def mixes(held, places, level):
     """Label shares ``[groups, 10]`` by campus (level 1) or room (level 2)."""
     groups = sorted({places[s][:level] for s in held})
-    counts = [np.bincount(np.concatenate([LABELS[i] for s, i in held.items() if places[s][:level] == g]), minlength=10)
-              for g in groups]
+    counts = [
+        np.bincount(np.concatenate([LABELS[i] for s, i in held.items() if places[s][:level] == g]), minlength=10)
+        for g in groups
+    ]
     return np.array([c / c.sum() for c in counts])
 
 
@@ -74,9 +77,13 @@ def test_exactly_the_minimum_is_enough_and_one_less_is_not():
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"kind": "pathological"}, "dirichlet, iid"), ({"alpha": 0.0}, "alpha must be > 0"),
-     ({"alpha": float("nan")}, "alpha must be > 0"), ({"campus_alpha": -1.0}, "campus_alpha must be > 0"),
-     ({"minimum": 0}, "minimum must be >= 1")],
+    [
+        ({"kind": "pathological"}, "dirichlet, iid"),
+        ({"alpha": 0.0}, "alpha must be > 0"),
+        ({"alpha": float("nan")}, "alpha must be > 0"),
+        ({"campus_alpha": -1.0}, "campus_alpha must be > 0"),
+        ({"minimum": 0}, "minimum must be >= 1"),
+    ],
 )
 def test_a_wrong_setting_is_named(wrong, message):
     with pytest.raises(ValueError, match=message):

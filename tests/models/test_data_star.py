@@ -14,9 +14,24 @@ STAR = Path(os.environ.get("EDUFOG_DATA", "")) / "star.csv"
 needs_star = pytest.mark.skipif(
     "EDUFOG_DATA" not in os.environ or not STAR.is_file(), reason="star.csv is not in the folder EDUFOG_DATA names"
 )
-PUPIL = {"id": "1", "sch": "28", "gr": "K", "cltype": "small", "hdeg": "BS/BA", "clad": "1", "exp": "3", "trace": "B",
-         "read": "476", "math": "602", "ses": "F", "schtype": "inner", "sx": "F", "eth": "B", "birthq": "1980:1",
-         "tch": "478"}
+PUPIL = {
+    "id": "1",
+    "sch": "28",
+    "gr": "K",
+    "cltype": "small",
+    "hdeg": "BS/BA",
+    "clad": "1",
+    "exp": "3",
+    "trace": "B",
+    "read": "476",
+    "math": "602",
+    "ses": "F",
+    "schtype": "inner",
+    "sx": "F",
+    "eth": "B",
+    "birthq": "1980:1",
+    "tch": "478",
+}
 
 
 def write(path, rows, columns=COLUMNS):
@@ -29,9 +44,18 @@ def write(path, rows, columns=COLUMNS):
 def classes(sizes=(8, 10), grade="K", first=1):
     """Pupils of as many classes of one school, with scores that differ."""
     rng = np.random.default_rng(first)
-    return [{"id": str(first + 100 * c + i), "tch": str(10 * first + c), "gr": grade,
-             "read": str(rng.integers(400, 600)), "math": str(rng.integers(400, 600)), "exp": str(c)}
-            for c, n in enumerate(sizes) for i in range(n)]
+    return [
+        {
+            "id": str(first + 100 * c + i),
+            "tch": str(10 * first + c),
+            "gr": grade,
+            "read": str(rng.integers(400, 600)),
+            "math": str(rng.integers(400, 600)),
+            "exp": str(c),
+        }
+        for c, n in enumerate(sizes)
+        for i in range(n)
+    ]
 
 
 def test_small_classes_and_pupils_without_both_scores_take_no_part(tmp_path):
@@ -81,15 +105,19 @@ def test_seed_decides_who_is_held_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"exp": "three"}, r"star\.csv:4: column exp: expected a number >= 0, got 'three'"),
-     ({"read": "nan"}, r"star\.csv:4: column read: expected a number >= 0, got 'nan'"),
-     ({"math": "-5"}, r":4: column math: expected a number"), ({"sch": "2.5"}, r":4: column sch: expected a"),
-     ({"gr": "4"}, r":4: column gr: '4' is none of K, 1, 2, 3"), ({"cltype": "big"}, r":4: column cltype: 'big'"),
-     ({"tch": ""}, r":4: column tch: the value is missing"),
-     ({"birthq": "spring"}, r":4: column birthq: expected year"),
-     ({"birthq": "1980:7"}, r":4: column birthq: the quarter"),
-     ({"eth": "B,W"}, r":4: 17 cells where the header has 16"),
-     ({"sx": "\ufffd"}, r":4: column sx")],
+    [
+        ({"exp": "three"}, r"star\.csv:4: column exp: expected a number >= 0, got 'three'"),
+        ({"read": "nan"}, r"star\.csv:4: column read: expected a number >= 0, got 'nan'"),
+        ({"math": "-5"}, r":4: column math: expected a number"),
+        ({"sch": "2.5"}, r":4: column sch: expected a"),
+        ({"gr": "4"}, r":4: column gr: '4' is none of K, 1, 2, 3"),
+        ({"cltype": "big"}, r":4: column cltype: 'big'"),
+        ({"tch": ""}, r":4: column tch: the value is missing"),
+        ({"birthq": "spring"}, r":4: column birthq: expected year"),
+        ({"birthq": "1980:7"}, r":4: column birthq: the quarter"),
+        ({"eth": "B,W"}, r":4: 17 cells where the header has 16"),
+        ({"sx": "\ufffd"}, r":4: column sx"),
+    ],
 )
 def test_a_malformed_value_is_named_by_line_and_column(tmp_path, wrong, message):
     rows = classes((8,))
@@ -121,10 +149,14 @@ def test_a_missing_file_or_column_names_the_remedy(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"grades": ["K", "7"]}, "grades must be some of K, 1, 2, 3"), ({"grades": []}, "grades"),
-     ({"grades": "K"}, "grades"),
-     ({"minimum": 1}, "minimum must be >= 2"), ({"holdout": 1.0}, "holdout must be between 0 and 1"),
-     ({"grades": ["3"]}, "no class of grades 3 has 8 pupils with both scores")],
+    [
+        ({"grades": ["K", "7"]}, "grades must be some of K, 1, 2, 3"),
+        ({"grades": []}, "grades"),
+        ({"grades": "K"}, "grades"),
+        ({"minimum": 1}, "minimum must be >= 2"),
+        ({"holdout": 1.0}, "holdout must be between 0 and 1"),
+        ({"grades": ["3"]}, "no class of grades 3 has 8 pupils with both scores"),
+    ],
 )
 def test_a_wrong_setting_is_named(tmp_path, wrong, message):
     with pytest.raises(ValueError, match=message):

@@ -148,8 +148,10 @@ def test_with_silent_decoders_the_loss_is_the_mean_square_of_what_is_hidden(mask
 def test_a_prediction_of_what_is_hidden_does_not_see_it(masked):
     """If the guess g does not depend on the hidden x, (g - x)² has second difference 2 d² in x, whatever g is."""
     inputs, hidden, weights = masked
-    move = {m: 0.1 * hidden[m].repeat_interleave(x[0].numel() // hidden[m].shape[-1], -1).view_as(x).to(x.dtype)
-            for m, x in inputs.items()}
+    move = {
+        m: 0.1 * hidden[m].repeat_interleave(x[0].numel() // hidden[m].shape[-1], -1).view_as(x).to(x.dtype)
+        for m, x in inputs.items()
+    }
     up, down = ({m: x + sign * move[m] for m, x in inputs.items()} for sign in (1, -1))
     above, here, below = (masked_loss(x, hidden, weights) for x in (up, inputs, down))
     second = above + below - 2 * here

@@ -64,6 +64,8 @@ class Channel:
 
     def mean_snr(self, direction: Direction) -> float:
         """The mean SNR as a ratio."""
+        if direction not in ("up", "down"):
+            raise ValueError(f"direction must be up or down, got {direction!r}")
         return ratio(self.up_snr_db if direction == "up" else self.down_snr_db)
 
     def bits_per_s(self, gain: float, direction: Direction) -> float:

@@ -32,6 +32,8 @@ def survival(gain: Any, k: float) -> Any:
 def outage_probability(threshold_snr: float, mean_snr: float, k: float = 0.0) -> float:
     """How likely the SNR is below what the lowest rate needs."""
     _check(mean_snr, k)
+    if not threshold_snr >= 0:
+        raise ValueError(f"threshold_snr must be >= 0, got {threshold_snr}")
     gain = threshold_snr / mean_snr
     if k == 0:
         return -expm1(-gain)
