@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,30 +13,45 @@ OWN = ("idle", "compute", "transmit", "receive", "tail", "sleep")  # what flows 
 
 
 @dataclass(slots=True)
+class Sum:
+    """A sum that loses nothing to rounding on the way (Neumaier 1974)."""
+
+    _sum: float = 0.0
+    _lost: float = 0.0
+
+    def add(self, term: float) -> None:
+        """Add one term."""
+        before, after = self._sum, self._sum + term
+        larger, smaller = (before, term) if abs(before) >= abs(term) else (term, before)
+        self._lost += (larger - after) + smaller
+        self._sum = after
+
+    @property
+    def value(self) -> float:
+        """So far."""
+        return self._sum + self._lost if math.isfinite(self._sum) else self._sum
+
+
+@dataclass(slots=True)
 class Account:
-    """Joules of a node by cause, summed without loss (Neumaier 1974), and the time that it was there."""
+    """Joules of a node by cause, and the time that it was there."""
 
     carbon: Carbon | None = None
     present_s: float = 0.0
-    _sums: dict[str, float] = field(default_factory=dict)
-    _lost: dict[str, float] = field(default_factory=dict)
+    _sums: dict[str, Sum] = field(default_factory=dict)
     _grams: dict[str, float] = field(default_factory=dict)
 
     def add(self, cause: str, joules: float, start_s: float, end_s: float) -> None:
         """Charge joules, drawn evenly from a time until another."""
         if joules == 0:
             return
-        before = self._sums.get(cause, 0.0)
-        after = before + joules
-        larger, smaller = (before, joules) if abs(before) >= abs(joules) else (joules, before)
-        self._lost[cause] = self._lost.get(cause, 0.0) + ((larger - after) + smaller)
-        self._sums[cause] = after
+        self._sums.setdefault(cause, Sum()).add(joules)
         if self.carbon:
             self._grams[cause] = self._grams.get(cause, 0.0) + joules * self.carbon.between(start_s, end_s)
 
     def joules(self, cause: str) -> float:
         """Of one cause; 0 where nothing was charged."""
-        return self._sums.get(cause, 0.0) + self._lost.get(cause, 0.0)
+        return self._sums[cause].value if cause in self._sums else 0.0
 
     @property
     def causes(self) -> dict[str, float]:
@@ -55,6 +71,6 @@ class Account:
     def cool(self, pue: float) -> None:
         """Charge what the building adds: `pue` - 1 of all that the node drew, at the same hours."""
         more = pue - 1
-        self._sums["cooling"] = self.own * more
+        self._sums["cooling"] = Sum(self.own * more)
         if self.carbon:
             self._grams["cooling"] = more * sum(self._grams.get(cause, 0.0) for cause in OWN)

@@ -37,8 +37,8 @@ class Cohort:
         self.name = f"{self.parent}/*"
         self.counts = [group.count for group in groups]
         self.count = sum(self.counts)
-        self.up = self._joined([_rates(g, g.up_bits_per_s, g.link.up_bits_per_s) for g in groups])
-        self.down = self._joined([_rates(g, g.down_bits_per_s, g.link.down_bits_per_s) for g in groups])
+        self.up = np.concatenate([_rates(g, g.up_bits_per_s, g.link.up_bits_per_s) for g in groups])
+        self.down = np.concatenate([_rates(g, g.down_bits_per_s, g.link.down_bits_per_s) for g in groups])
         self.watts = self._each([acts.costs.power.above_idle(g.profile, 1.0) for g in groups])
         self.account = account  # of all cohorts of the parent
         self.rested, self.used = np.zeros(self.count), np.zeros(self.count, bool)
@@ -46,10 +46,6 @@ class Cohort:
 
     def _each(self, figures: Sequence[float]) -> Floats:
         return np.repeat(np.array(figures, float), self.counts)
-
-    @staticmethod
-    def _joined(parts: Sequence[Floats]) -> Floats:
-        return np.concatenate(parts)
 
     def go(
         self, down: Packet[Any] | None, works: Sequence[Work], up: Packet[Any] | None, at: At,
@@ -100,7 +96,7 @@ class _Trip:
         self, cohort: Cohort, down: Packet[Any] | None, works: Sequence[Work], up: Packet[Any] | None, at: At,
         trained: Sequence[str],
     ) -> None:  # fmt: skip
-        self.cohort, self.down, self.works, self.up, self.at, self.trained = cohort, down, works, up, at, trained
+        self.cohort, self.down, self.up, self.at, self.trained = cohort, down, up, at, trained
         costs, link, groups = cohort.acts.costs, cohort.link, cohort.groups
         self.start = cohort.acts.env.now
         self.flops = cohort._each([work.flops for work in works])
@@ -123,8 +119,8 @@ class _Trip:
             self._move("down", self.down, passed.down_bits, passed.down_airtime, started, r.down_end, time)
         self._compute(loaded, passed.computed_seconds, time)
         if self.up and self.up.nbytes:
-            self.cohort.rest(computed, np.minimum(r.compute_end, time))
             starts = np.minimum(r.compute_end, time)
+            self.cohort.rest(computed, starts)
             self._move("up", self.up, passed.up_bits, passed.up_airtime, starts, r.up_end, time, computed)
         return int(over(r.up_end, time).sum()) if self.up else 0
 

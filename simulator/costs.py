@@ -206,11 +206,6 @@ def compute_seconds(device: DeviceProfile, work: Work) -> float:
     return flowing + work.launches * device.launch_seconds
 
 
-def airtime_seconds(nbytes: float, bits_per_s: float) -> float:
-    """How long bytes occupy a medium alone at a rate."""
-    return 8 * nbytes / bits_per_s
-
-
 def wire_bytes(link: LinkProfile, nbytes: int, *, loss: bool = False) -> float:
     """What a link carries for *nbytes* of payload: headers, and with *loss* the expected repeats, 1 / (1 - loss)."""
     headers = math.ceil(nbytes / link.payload_bytes) * link.header_bytes if link.payload_bytes else 0.0

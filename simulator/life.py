@@ -10,7 +10,8 @@ from simpy import Environment, Event
 from simpy.events import NORMAL, EventPriority
 
 from simulator.acts import Acts
-from simulator.nodes import Charge, Node
+from simulator.batteries import Charge
+from simulator.nodes import Node
 from simulator.presence import Presence, always
 
 BEFORE_ALL = EventPriority(-1)  # who comes at a time is there for all that happens then; who goes, until it is over

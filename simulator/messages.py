@@ -97,24 +97,17 @@ class Message:
                 there, names = acts.nodes[node], "+".join(self.packet.modules)
                 drawn = joules if there.profile else 0.0
                 there.draw((self, index, kind), kind, drawn, self.start)
-                acts.log.spans.append(
-                    Span(
-                        kind,
-                        node,
-                        acts.hierarchy.tier(node),
-                        peer,
-                        self.at.round,
-                        self.at.turn,
-                        names,
-                        self.start,
-                        acts.env.now,
-                        drawn,
-                        nbytes,
-                        0.0,
-                        status,
-                        self.activity,
-                    )
+                row = (
+                    node,
+                    acts.hierarchy.tier(node),
+                    peer,
+                    self.at.round,
+                    self.at.turn,
+                    names,
+                    self.start,
+                    acts.env.now,
                 )
+                acts.log.spans.append(Span(kind, *row, drawn, nbytes, 0.0, status, self.activity))
             if "transmit" in kinds:
                 self._network(index, hop)
 
@@ -154,7 +147,7 @@ class Cast:
         try:
             yield self.acts.env.timeout(0)  # whoever wants it asks in this instant
             del self.acts.casts[self.key]
-            slowest = min((m for m in self.members), key=lambda m: m.hops[0].bits_per_s)
+            slowest = min(self.members, key=lambda m: m.hops[0].bits_per_s)
             sent = Message(self.acts, (replace(slowest.hops[0], receiver="*"),), slowest.packet, "down", slowest.at)
             sent.listener = slowest.hops[0].receiver
         except Interrupt:

@@ -14,6 +14,7 @@ from simulator.costs import Costs, receive_joules, transmit_joules, wire_bytes
 from simulator.fluid import Flow, Fluid, Resource
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import LinkProfile
+from topologies.streams import stream
 
 if TYPE_CHECKING:
     from topologies.radio import Channel
@@ -183,7 +184,4 @@ class Network:
 
     def _random(self, purpose: str, hop: Hop, now: float) -> np.random.Generator:
         """A stream of its own for each purpose, hop and moment."""
-        name, moment = f"{hop.sender} -> {hop.receiver}", crc32(float(now).hex().encode())
-        return np.random.default_rng(
-            np.random.SeedSequence([self._seed, crc32(purpose.encode()), crc32(name.encode()), moment])
-        )
+        return stream(self._seed, purpose, f"{hop.sender} -> {hop.receiver}", crc32(float(now).hex().encode()))

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from zlib import crc32
 
-import numpy as np
 from simpy import Environment, Process
 
 from simulator.account import Account
+from simulator.batteries import Charge, charge_of
 from simulator.costs import Costs, compute_seconds, rest_joules
 from simulator.fluid import Flow, Fluid, Resource
 from simulator.interfaces import Work
-from simulator.presence import Windows
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import DeviceProfile, LinkProfile
 
@@ -97,10 +95,6 @@ class Host:
     crowding: float
     jobs: int = 0
     nodes: list[Node] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.crowding < 1:
-            raise ValueError(f"costs: crowding must be >= 0 and < 1, got {self.crowding}")
 
     def count(self, change: int) -> None:
         """So many jobs more."""
@@ -214,38 +208,6 @@ class Node:
         self.since = now
 
 
-@dataclass(eq=False, slots=True)
-class Charge:
-    """What is in a node's battery. Plugged in, the node runs on the mains and the battery fills."""
-
-    node: Node
-    capacity: float
-    plugs: Windows
-    watts: float
-    peak_watts: float  # the node never draws more
-    level: float = 0.0  # at the last mark
-    marked: float = 0.0  # when that was
-    drawn: float = field(default=0.0)  # what the node had drawn by then
-    plugged: bool = False
-
-    def joules(self) -> float:
-        """In the battery now."""
-        if self.plugged:
-            return min(self.capacity, self.level + self.watts * (self.node.env.now - self.marked))
-        return max(0.0, self.level - (self.node.drawn() - self.drawn))
-
-    def mark(self, plugged: bool) -> None:
-        """Note the level; from now on it is on the mains or not."""
-        self.level, self.marked, self.drawn = self.joules(), self.node.env.now, self.node.drawn()
-        self.plugged = plugged
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is left that the clock could resolve."""
-        now = self.node.env.now
-        return not self.plugged and now + self.joules() / self.peak_watts <= now
-
-
 def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Mapping[str, Node]:
     """Every node of a hierarchy at run time.
 
@@ -270,22 +232,11 @@ def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Map
         for link in _stations(hierarchy, name):
             node.radios.setdefault(link.name, Radio(link, node, rested=fluid.env.now))
         if profile is not None and costs.battery and profile.battery_joules and name != hierarchy.root:
-            node.charge = _charge(node, profile, list(_links(hierarchy, name)), seed)
+            node.charge = charge_of(node, hierarchy, seed)
     for shared_by in hosts.values():
         for node in shared_by.nodes:
             node.idle_watts /= len(shared_by.nodes)
     return out
-
-
-def _charge(node: Node, profile: DeviceProfile, links: list[LinkProfile], seed: int) -> Charge:
-    battery = node.costs.battery
-    assert battery is not None
-    radio = math.fsum(link.transmit_watts + link.receive_watts + link.tail_watts for link in links)
-    random = np.random.default_rng(np.random.SeedSequence([seed, crc32(b"battery"), crc32(node.name.encode())]))
-    level = profile.battery_joules * random.uniform(*battery.initial)
-    peak = node.idle_watts + node.full_watts + radio or math.ulp(0.0)  # what draws nothing never runs dry
-    plugs = Windows(battery.plugged, battery.every)
-    return Charge(node, profile.battery_joules, plugs, battery.charge_watts, peak, level)
 
 
 def _stations(hierarchy: Hierarchy, node: str) -> Iterator[LinkProfile]:
@@ -294,9 +245,3 @@ def _stations(hierarchy: Hierarchy, node: str) -> Iterator[LinkProfile]:
     for other in (*([parent] if parent else []), *hierarchy.peers(node)):
         if hierarchy.link(node, other).carrier_hertz:
             yield hierarchy.link(node, other)
-
-
-def _links(hierarchy: Hierarchy, node: str) -> Iterator[LinkProfile]:
-    parent = hierarchy.parent(node)
-    for other in (*([parent] if parent else []), *hierarchy.children(node), *hierarchy.peers(node)):
-        yield hierarchy.link(node, other)

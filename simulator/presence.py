@@ -6,9 +6,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from zlib import crc32
 
 import numpy as np
+
+from topologies.streams import stream
 
 Presence = Callable[[str, float], tuple[bool, float]]
 """Of a node and a time in seconds: whether it is there now, and until when that holds."""
@@ -98,6 +99,4 @@ class Churn:
         bounds.extend((start + np.cumsum(durations)).tolist())
 
     def _random(self, node: str, block: int) -> np.random.Generator:
-        return np.random.default_rng(
-            np.random.SeedSequence([self.seed, crc32(b"presence"), crc32(node.encode()), block])
-        )
+        return stream(self.seed, "presence", node, block)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from simulator.account import Account
+from simulator.account import Account, Sum
 from simulator.tables import Table
 
 if TYPE_CHECKING:
@@ -85,26 +85,22 @@ class Happening(NamedTuple):
 
 @dataclass(slots=True)
 class Total:
-    """What the spans of one node and kind add up to; joules without loss (Neumaier 1974)."""
+    """What the spans of one node and kind add up to."""
 
-    _joules: float = 0.0
-    _lost: float = 0.0
+    energy: Sum = field(default_factory=Sum)
     nbytes: int = 0
     flops: float = 0.0
 
     def add(self, joules: float, nbytes: int, flops: float) -> None:
         """Add one span's."""
-        before, after = self._joules, self._joules + joules
-        larger, smaller = (before, joules) if abs(before) >= abs(joules) else (joules, before)
-        self._lost += (larger - after) + smaller
-        self._joules = after
+        self.energy.add(joules)
         self.nbytes += nbytes
         self.flops += flops
 
     @property
     def joules(self) -> float:
         """Their sum."""
-        return self._joules + self._lost if math.isfinite(self._joules) else self._joules
+        return self.energy.value
 
 
 class Spans(Table[Span]):

@@ -51,7 +51,7 @@ def both(tree, stages, **how):
     return arrays, simulate(tree.unfolded(), CostOnly(SIZES), stages, **how)
 
 
-def same(tree, arrays, processes):
+def assert_same(tree, arrays, processes):
     assert arrays.end_s == close(processes.end_s)
     expected = {row[:7] + row[-2:]: row for row in summarised(processes.spans, tree)}
     got = {row[:7] + row[-2:]: row for row in summarised(arrays.spans, tree)}
@@ -81,13 +81,13 @@ def same(tree, arrays, processes):
 )
 def test_a_thousand_devices_as_arrays_are_those_as_processes(costs):
     tree = tree_of(1, 1000)
-    same(tree, *both(tree, [stage(rounds=1)], costs=costs))
+    assert_same(tree, *both(tree, [stage(rounds=1)], costs=costs))
 
 
 @pytest.mark.parametrize("costs", [Costs(sleep=True), Costs(wifi="equal_airtime")])
 def test_rooms_that_report_in_turns(costs):
     tree = tree_of(4, 20)
-    same(tree, *both(tree, [stage()], costs=costs))
+    assert_same(tree, *both(tree, [stage()], costs=costs))
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.0, 20.0, 60.0, 90.0, 400.0])
@@ -95,7 +95,7 @@ def test_a_deadline_cuts_arrays_as_it_cuts_processes(seconds):
     """Inside the latency, a download, a computation, an upload; and after all."""
     tree = tree_of(2, 40)
     arrays, processes = both(tree, [stage(Deadline(seconds))], costs=Costs(sleep=True))
-    same(tree, arrays, processes)
+    assert_same(tree, arrays, processes)
     dropped = {}
     for name, log in (("arrays", arrays), ("processes", processes)):
         late = [happening for happening in log.happenings if happening.kind == "late"]
@@ -107,14 +107,14 @@ def test_a_deadline_cuts_arrays_as_it_cuts_processes(seconds):
 def test_a_deadline_above_cuts_the_whole_room():
     tree = tree_of(3, 40)
     plan = Plan(campus=TierPlan(("a",), 3, Deadline(50.0)), room=TierPlan(("a", "b"), 1))
-    same(tree, *both(tree, [Stage("s", plan, trainable=("a", "b"))]))
+    assert_same(tree, *both(tree, [Stage("s", plan, trainable=("a", "b"))]))
 
 
 def test_stages_and_broadcasts_reach_groups():
     tree = tree_of(2, 10)
     first = Stage("pretrain", at="campus", trainable=("a",))
-    same(tree, *both(tree, [first, stage()]))
-    same(tree, *both(tree, [replace(first, preinstalled=True), stage()], final_broadcast=False))
+    assert_same(tree, *both(tree, [first, stage()]))
+    assert_same(tree, *both(tree, [replace(first, preinstalled=True), stage()], final_broadcast=False))
 
 
 def test_an_access_point_is_charged_once_for_its_cell():
@@ -186,7 +186,7 @@ def test_groups_of_one_cell_are_arrays_together_or_not_at_all(what):
 def test_groups_of_one_cell_may_differ_in_profile_and_rates():
     tree = unlike("nothing")
     tree.add_group("room0", 2, "device", device(9.0), cell(70.0, 30.0), "room0/fast")
-    same(tree, *both(tree, [stage()]))
+    assert_same(tree, *both(tree, [stage()]))
 
 
 def test_who_pays_for_the_access_point_of_a_parent_without_a_profile():

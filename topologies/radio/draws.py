@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from math import inf, sqrt
-from zlib import crc32
 
-import numpy as np
-
-
-def stream(seed: int, purpose: str, name: str, step: int = 0) -> np.random.Generator:
-    """A stream of random numbers of its own for this purpose, name and step."""
-    key = [seed, crc32(purpose.encode()), crc32(name.encode()), step]
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
+from ..streams import stream
 
 
 def in_sight(seed: int, name: str, probability: float) -> bool:

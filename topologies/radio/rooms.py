@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import hypot, isfinite
 
-from . import draws
+from ..streams import stream
 
 NEAREST_METRES = 1.0  # to the access point; nearer, no path-loss model holds
 Point = tuple[float, float]
@@ -38,7 +38,7 @@ class Room:
 
     def seat(self, seed: int, name: str) -> Point:
         """Where the student of that name sits: anywhere in the room, at least 1 m from the access point."""
-        random, (x, y) = draws.stream(seed, "place", name), self.centre
+        random, (x, y) = stream(seed, "place", name), self.centre
         while True:
             seat = float(random.random() * self.width_metres), float(random.random() * self.depth_metres)
             if hypot(seat[0] - x, seat[1] - y) >= NEAREST_METRES:
