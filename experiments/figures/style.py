@@ -116,7 +116,7 @@ def scale(peak: float, unit: str) -> tuple[float, str]:
     """What to multiply by, and the unit, so that *peak* has one to three digits before the point."""
     if unit == "s" and peak >= 600:
         return (1 / 60, "min") if peak < 7200 else (1 / 3600, "h")
-    for power, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")):
+    for power, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")):
         if peak >= power and not (unit == "B" and power < 1) and not (unit == "s" and power > 1):
             return 1 / power, prefix + unit
     return 1.0, unit
@@ -147,7 +147,7 @@ def stacked(ax: Axes, table: pd.DataFrame, looks: Mapping[str, Look], unit: str,
         ax.barh(places, values, 0.68, left=left, color=look.colour, hatch=look.hatch, edgecolor=BLACK, linewidth=0.4)
         left += values
     for y, total in zip(places, left, strict=True):
-        text = f"{total:#.3g}".rstrip(".") if total else "0"
+        text = (f"{total:#.3g}".rstrip(".") if total < 999.5 else f"{total:.0f}") if total else "0"
         ax.annotate(text, (total, y), (2, 0), textcoords="offset points", va="center")
     ax.set_ylim(len(table) - 0.5, -0.5)
     ax.set_xlim(0, (peak * factor or 1.0) * 1.28)

@@ -328,3 +328,10 @@ def test_labels_move_apart_and_no_further():
     assert all(b - a > 0.99 for a, b in pairwise(places))
     assert places[0] >= 0
     assert places[-1] <= 10
+
+
+@pytest.mark.parametrize(("peak", "unit"), [(2.5e12, "TB"), (2.5e9, "GB"), (0.2, "B")])
+def test_large_figures_have_a_prefix_of_their_own(peak, unit):
+    factor, found = style.scale(peak, "B")
+    assert found == unit
+    assert peak * factor < 1000
