@@ -6,10 +6,10 @@ BIN := .venv/bin
 run: .venv/stamp
 	$(BIN)/edufog run experiments/scenarios/campus.yaml
 
-test: .venv/stamp
+test: .venv/stamp-dev
 	$(BIN)/python -m pytest
 
-check: .venv/stamp
+check: .venv/stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
@@ -19,7 +19,11 @@ bench: .venv/stamp
 
 .venv/stamp: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+.venv/stamp-dev: .venv/stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,dev,hf,cluster]'
 	touch $@
 
 clean:

@@ -30,9 +30,10 @@ def add_baselines(built: Built, log: Log) -> list[str]:
     wanted, notes = built.scenario.baselines, []
     study = built.study
     assert study is not None
+    assert built.learner is not None
     if "zero" in wanted or "local" in wanted:
-        learner = learner_of(built.scenario, built.hierarchy, study, built.stages)
-        learner.allowed = built.learner.allowed if built.learner else {}
+        learner = learner_of(built.scenario, built.hierarchy, study, built.stages, built.learner.engine)
+        learner.allowed = built.learner.allowed
         zero = zero_rounds(built.hierarchy, learner, built.stages)
         if "zero" in wanted:
             _append(built, log, "zero", scores(learner, {n: zero[n] for n in zero if _scored(built, n)}))
@@ -78,7 +79,9 @@ def scores(learner: Learner, states: Mapping[str, State]) -> list[Score]:
     for node, state in states.items():
         samples = learner.held_out(node)
         jobs.append((node, state.tensors, samples, tuple(samples.targets)))
-    return evaluate(learner.model, [job for job in jobs if job[3]])
+    return evaluate(
+        learner.model, [job for job in jobs if job[3]], learner.engine.predict, frozenset(learner.model.modules)
+    )
 
 
 def names(hierarchy: Hierarchy, node: str) -> Node:

@@ -12,6 +12,7 @@ from experiments.schema.sections import Learning, StageSpec
 from experiments.schema.subjects import CampusData, FootprintModel, StarData
 from experiments.schema.subjects import LinearModel as LinearSpec
 from models.data.samples import Samples, Study
+from models.engines import Engine
 from models.learner import Learner
 from models.linear import LinearModel
 from models.m3t import M3T
@@ -93,7 +94,9 @@ def model_of(scenario: Scenario, study: Study) -> Model:
     )
 
 
-def learner_of(scenario: Scenario, tree: Hierarchy, study: Study, stages: Sequence[Stage]) -> Learner:
+def learner_of(
+    scenario: Scenario, tree: Hierarchy, study: Study, stages: Sequence[Stage], engine: Engine | None = None
+) -> Learner:
     """The learner of the whole federation."""
     model = model_of(scenario, study)
     recipes = {
@@ -101,7 +104,7 @@ def learner_of(scenario: Scenario, tree: Hierarchy, study: Study, stages: Sequen
         for spec, stage in zip(scenario.stages, stages, strict=True)
     }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
-    return Learner(model, study, holds, recipes, seed=scenario.seed)
+    return Learner(model, study, holds, recipes, seed=scenario.seed, engine=engine)
 
 
 def _recipe(learning: Learning, spec: StageSpec, study: Study) -> Recipe:

@@ -188,6 +188,7 @@ def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -
         "wall_seconds": time.perf_counter() - began,
         "learning_wall_seconds": learner.seconds if learner else 0.0,
         "client_updates": learner.updates if learner else 0,
+        **(learner.engine.report() if learner else {}),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "sim_seconds": log.end_s,
         "joules": total_joules(rows),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,9 +30,17 @@ class Score:
     value: float
 
 
-def evaluate(model: Model, jobs: Sequence[tuple[str, Tensors, Samples, tuple[str, ...]]]) -> list[Score]:
-    """The scores of each (node, weights, samples, tasks); a client's own modalities only."""
-    outputs = predict(model, [(tensors, samples) for _, tensors, samples, _ in jobs])
+Predict = Callable[[Model, Sequence[tuple[Tensors, Samples]], frozenset[str]], list[dict[str, Tensor]]]
+
+
+def evaluate(
+    model: Model,
+    jobs: Sequence[tuple[str, Tensors, Samples, tuple[str, ...]]],
+    predict: Predict,
+    trainable: frozenset[str],
+) -> list[Score]:
+    """The scores of each (node, weights, samples, tasks) by what *predict* puts out; its own modalities only."""
+    outputs = predict(model, [(tensors, samples) for _, tensors, samples, _ in jobs], trainable)
     return [
         Score(node, task, "all", "test", "all", name, value)
         for (node, _, samples, tasks), output in zip(jobs, outputs, strict=True)
@@ -41,11 +49,11 @@ def evaluate(model: Model, jobs: Sequence[tuple[str, Tensors, Samples, tuple[str
     ]
 
 
-def predict(model: Model, jobs: Sequence[tuple[Tensors, Samples]]) -> list[dict[str, Tensor]]:
-    """Outputs ``[n, outputs]`` by task of each (weights, samples)."""
+def predict(model: Model, jobs: Sequence[tuple[Tensors, Samples]], chunk: int | None = None) -> list[dict[str, Tensor]]:
+    """Outputs ``[n, outputs]`` by task of each (weights, samples), *chunk* batches stacked at a time."""
     pieces = [(i, start) for i, (_, samples) in enumerate(jobs) for start in range(0, len(samples), WIDTH)]
     out: list[dict[str, list[Tensor]]] = [{} for _ in jobs]
-    chunk = fitting(max((sum(t.numel() for t in tensors.values()) for tensors, _ in jobs), default=1), FLOATS)
+    chunk = chunk or fitting(max((sum(t.numel() for t in tensors.values()) for tensors, _ in jobs), default=1), FLOATS)
     for first in range(0, len(pieces), chunk):
         some = pieces[first : first + chunk]
         for (i, start), output in zip(some, _chunk(model, jobs, some), strict=True):

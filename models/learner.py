@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
 
-from models import stacked
 from models.data.samples import Samples, Study
+from models.engines import Engine, Inline
 from models.evaluation import Score, evaluate
 from models.model import Model, ballot, initial, module
 from models.states import Direction, Promise, Rule, State, Vote, Wave, by_votes, depth, merge
 from models.training import Job, Recipe
 
 DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
-
-TrainAll = Callable[[Model, Sequence[Job], Recipe], list[dict[str, Tensor]]]
 
 
 class StageLike(Protocol):
@@ -48,7 +46,7 @@ class Learner:
     itself lists as ``trainable`` counts; a recipe's own list says beforehand what is going to be trained, so that it is
     not scored before. *allowed* gives, by stage and node, the modules that a node can train where it cannot train all:
     in that stage it has no say in the others and does not send them. ``train`` returns a promise: what is pending runs
-    together, stacked, when a value is needed.
+    together when a value is needed, on *engine*, by default stacked in this process.
     """
 
     def __init__(
@@ -61,10 +59,10 @@ class Learner:
         seed: int = 0,
         rule: Rule = by_votes,
         allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
-        train_all: TrainAll = stacked.train_all,
+        engine: Engine | None = None,
     ) -> None:
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
-        self._recipes, self._rule, self._train_all = recipes, rule, train_all
+        self._recipes, self._rule, self.engine = recipes, rule, engine or Inline()
         self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed)
         self.taught: set[str] = set()  # modules that somebody has begun to train
@@ -146,7 +144,7 @@ class Learner:
         twin = copy(self)
         twin.taught, twin.updates, twin.seconds, twin._recipe = set(), 0, 0.0, None
         twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)
-        twin._train_all = lambda model, jobs, recipe: [{} for _ in jobs]
+        twin.engine = _Idle()
         return twin
 
     def settle(self) -> None:
@@ -156,7 +154,7 @@ class Learner:
             level = min(promise.depth for _, promise in self._pending)
             now = [(job, promise) for job, promise in self._pending if promise.depth == level]
             self._pending = [(job, promise) for job, promise in self._pending if promise.depth > level]
-            results = self._train_all(self.model, [job for job, _ in now], self.recipe)
+            results = self.engine.train_all(self.model, [job for job, _ in now], self.recipe)
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
             self.updates += len(now)
@@ -198,7 +196,7 @@ class Learner:
         for node, state in states.items():
             samples = self.held_out(node)
             jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
-        out = evaluate(self.model, [job for job in jobs if job[3]])
+        out = evaluate(self.model, [job for job in jobs if job[3]], self.engine.predict, self.recipe.trainable)
         self.seconds += time.perf_counter() - began
         return out
 
@@ -211,3 +209,11 @@ class Learner:
         """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
         fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
         return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))
+
+
+class _Idle(Inline):
+    """Trains nothing."""
+
+    def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
+        """No weights."""
+        return [{} for _ in jobs]

@@ -5,7 +5,8 @@ import torch
 from federations import FEDERATED, MODEL, study
 
 from experiments.workload import LearningWorkload
-from models import AdamW, Learner, Masked, Node, Recipe, Supervised, initial, stacked
+from models import AdamW, Learner, Masked, Node, Recipe, Supervised, initial
+from models.engines import Inline
 from models.federate import Federation
 from simulator import Evaluate, Plan, Stage, TierPlan
 from simulator.run import federation
@@ -37,9 +38,7 @@ def learner(chunk, allowed=None):
         "pretrain": Recipe(Masked(), AdamW(2e-3), 2, 8, public=True),
         "federate": Recipe(Supervised(), AdamW(5e-3), 2, 8),
     }
-    return Learner(
-        MODEL, data, holds, recipes, seed=3, allowed=allowed, train_all=lambda *a: stacked.train_all(*a, chunk=chunk)
-    )
+    return Learner(MODEL, data, holds, recipes, seed=3, allowed=allowed, engine=Inline(chunk))
 
 
 def test_some_clients_lack_a_modality_and_some_a_task():
