@@ -16,10 +16,12 @@ from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, 
 from experiments.schema.sections import Deadline as DeadlineSpec
 from experiments.schema.sections import First, StageSpec, TierPlanSpec
 from experiments.schema.subjects import Footprint, FootprintModel
+from simulator.broods import check_selection
 from simulator.costs import Costs
 from simulator.interfaces import Workload
 from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
 from simulator.presence import Presence, always
+from simulator.selection import RandomOf, Select, everyone
 from simulator.workloads import CostOnly, Size
 from topologies.hierarchy import Hierarchy
 
@@ -64,7 +66,7 @@ def _built(scenario: Scenario) -> Built:
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     if isinstance(scenario.model, FootprintModel):
         tree, unheard = _on_air(scenario, hierarchy(scenario, None))
-        apart = _told_apart(tree, "come and go") if scenario.presence else ()
+        apart = _told_apart(tree, "come and go" if scenario.presence else "")
         if apart:
             tree = tree.unfolded()
         _fit(scenario, stages, tree, tree.nodes())
@@ -77,25 +79,33 @@ def _built(scenario: Scenario) -> Built:
         fits = fitted_sizes(scenario.memory, tree, stages, sizes)
         costs_only = CostOnly(sizes, fits.allowed)
         return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + apart + fits.happenings)
+    from experiments.engine import engine_of
     from experiments.learning import learner_of, study_of
     from experiments.workload import LearningWorkload
 
     tree, study = study_of(scenario)
     tree, unheard = _on_air(scenario, tree)
     if unheard:
-        study = replace(study, clients={name: client for name, client in study.clients.items() if name in tree})
+        left = set(tree.lowest)
+        study = replace(study, clients={name: client for name, client in study.clients.items() if name in left})
+    one_by_one = {"come and go": scenario.presence, "are compared with baselines": scenario.baselines}
+    apart = _told_apart(tree, next((why for why, holds in one_by_one.items() if holds), ""))
+    if apart:
+        tree = tree.unfolded()
     _fit(scenario, stages, tree, study.clients)
-    learner = learner_of(scenario, tree, study, stages)
+    learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
     workload = LearningWorkload(learner)
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.allowed = fits.allowed
-    return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + fits.happenings)
+    return Built(
+        scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
+    )
 
 
 def _told_apart(tree: Hierarchy, why: str) -> tuple[tuple[str, str, str], ...]:
-    """What happens to groups whose members do something one by one."""
+    """What happens to groups whose members do something one by one; nothing without a reason."""
     groups = tree.groups()
-    if not groups:
+    if not groups or not why:
         return ()
     return ((tree.root, "unfolded", f"{len(groups)} groups: their members {why} one by one"),)
 
@@ -129,6 +139,7 @@ def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data
     """Refuse stages at tiers that the tree lacks, or at nodes that have nothing to learn from."""
     for stage, spec in zip(stages, scenario.stages, strict=True):
         stage.check(tree.tiers)
+        check_selection(tree, [stage])
         without = next((node for node in tree.nodes(stage.at) if node not in with_data), None)
         if without is not None and spec.data == "own":
             raise ValueError(f"stage {stage.name}: {without} has no data of its own; train at the leaves, or on public")
@@ -186,9 +197,15 @@ def _wait(spec: TierPlanSpec) -> Wait:
     return FirstOf(spec.wait.first) if isinstance(spec.wait, First) else barrier
 
 
+def _select(spec: TierPlanSpec) -> Select:
+    return everyone if spec.select == "everyone" else RandomOf(spec.select.random)
+
+
 def _plan(scenario: Scenario, specs: Mapping[str, TierPlanSpec]) -> Plan:
     names = module_names(scenario)
-    return Plan({tier: TierPlan(resolve(s.modules, names), s.rounds, _wait(s)) for tier, s in specs.items()})
+    return Plan(
+        {tier: TierPlan(resolve(s.modules, names), s.rounds, _wait(s), _select(s)) for tier, s in specs.items()}
+    )
 
 
 def _stage(scenario: Scenario, spec: StageSpec) -> Stage:

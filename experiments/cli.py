@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -22,7 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-ScenarioFile = Annotated[str, typer.Argument(metavar="SCENARIO", help="A YAML file, or a name that `list` shows.")]
+SCENARIO_HELP = "A YAML file, or a name that `list` shows."
+ScenarioFile = Annotated[str, typer.Argument(metavar="SCENARIO", help=SCENARIO_HELP)]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: learning.local_epochs=2.")
 ]
@@ -31,7 +33,7 @@ Seed = Annotated[int | None, typer.Option(help="Use another seed.")]
 
 @app.command()
 def run(
-    scenario: ScenarioFile,
+    scenario: Annotated[str | None, typer.Argument(metavar="SCENARIO", help=SCENARIO_HELP)] = None,
     settings: Settings = None,
     seed: Seed = None,
     out: Annotated[
@@ -41,34 +43,63 @@ def run(
         int | None,
         typer.Option(metavar="N", help="Rerun the costs over N draws of the profiles' uncertain figures."),
     ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run in this folder that was killed.")
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the wall time went.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")] = False,
 ) -> None:
     """Run a scenario and leave tables and plots in a run folder."""
+    if resume is not None:
+        others = {"SCENARIO": scenario, "--set": settings, "--seed": seed, "--out": out}
+        _resume(resume, others | {"--perturb-profiles": perturb_profiles}, profile=profile, quiet=quiet)
+        return
+    if scenario is None:
+        raise typer.BadParameter("give a file or a name, or --resume DIR to go on with a run", param_hint="SCENARIO")
     from datetime import datetime
 
-    from experiments.progress import Progress
+    from experiments.progress import Progress, kept
     from experiments.run import run as run_scenario
+    from experiments.schema.placing import placed
+    from experiments.summary import end
 
     if perturb_profiles is not None and perturb_profiles < 2:
         _fail(f"--perturb-profiles {perturb_profiles}: an interval needs 2 draws or more")
     path, loaded = _load(scenario, settings, seed)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("results") / path.stem / f"{stamp}-s{loaded.seed}"
-    with Progress(quiet) as progress:
+    with kept(folder), placed(path), Progress(quiet) as progress:
         result = run_scenario(loaded, folder, progress, perturb_profiles=perturb_profiles or 0)
-    if not quiet:
-        from experiments.summary import show
+    again = " ".join([scenario, *(f"--set {shlex.quote(setting)}" for setting in settings or [])])
+    end(result, again, quiet=quiet, profile=profile)
 
-        show(result, " ".join([scenario, *(f"--set {shlex.quote(setting)}" for setting in settings or [])]))
+
+def _resume(folder: Path, others: Mapping[str, object], *, profile: bool, quiet: bool) -> None:
+    """Go on with the run in *folder*, which was told everything else when it began."""
+    from experiments.progress import Progress, kept
+    from experiments.resume import resume
+    from experiments.summary import end
+
+    given = [name for name, value in others.items() if value not in (None, [])]
+    if given:
+        _fail(f"--resume {folder}: the run goes on as it began; leave out {', '.join(given)}")
+    with kept(folder), Progress(quiet) as progress:
+        result = resume(folder, progress, lambda line: print(line, file=sys.stderr))
+    if result:
+        end(result, shlex.quote(str(folder / "scenario.yaml")), quiet=quiet, profile=profile)
+    elif not quiet:
+        print(f"{folder}: this run has come to its end; nothing is left to do")
 
 
 @app.command()
 def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) -> None:
     """Say what is wrong in a scenario, all at once, or that nothing is."""
     from experiments.build import build
+    from experiments.schema.placing import placed
 
     path, loaded = _load(scenario, settings, seed)
-    built = build(loaded)
+    with placed(path):
+        built = build(loaded)
     print(f"{path}: fine ({loaded.title}, {len(built.hierarchy)} nodes)")
 
 
@@ -162,5 +193,5 @@ def main() -> None:
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}")
     except KeyboardInterrupt:
-        print("interrupted; what happened until now is in the run folder", file=sys.stderr)
+        print("interrupted; edufog run --resume DIR goes on with what is in the run folder", file=sys.stderr)
         raise SystemExit(130) from None

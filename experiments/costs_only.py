@@ -42,6 +42,10 @@ class CostsOf:
         self._works: dict[tuple[object, ...], Work] = {}
         self._packets: dict[tuple[str, str, tuple[str, ...]], Packet[None]] = {}
 
+    def unlike(self, children: Sequence[str]) -> str | None:
+        """As with learning."""
+        return self._of.unlike(children)
+
     def start(self, node: str) -> None:
         """Nothing to know, but something to hold."""
         self._starts[node] = self._of.start(node)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+from experiments.foundation import foundation, own_module, vqa
 from experiments.scenario import Scenario
+from experiments.schema.adapting import Adapters, ExpertAdapters, LoraAdapters
 from experiments.schema.documents import find_file
+from experiments.schema.foundations import HfModel, ModuleModel, VqaData
 from experiments.schema.sections import Learning, StageSpec
-from experiments.schema.subjects import CampusData, FootprintModel, StarData
+from experiments.schema.subjects import CampusData, DigitsData, FootprintModel, MlpModel, StarData
 from experiments.schema.subjects import LinearModel as LinearSpec
+from models.adapters import Adaptation, Bottleneck, Experts, LoRA, Prompt
 from models.data.samples import Samples, Study
 from models.engines import Engine
 from models.learner import Learner
 from models.linear import LinearModel
 from models.m3t import M3T
+from models.mlp import MLP
 from models.model import Model, initial, module
 from models.objectives import Masked, Objective, Supervised
 from models.optimizers import SGD, AdamW, Optimizer
@@ -38,12 +44,16 @@ def study_of(scenario: Scenario) -> tuple[Hierarchy, Study]:
             path, grades=data.grades, minimum=data.minimum, holdout=data.holdout, seed=scenario.seed
         )
         return hierarchy(scenario, rosters), _restricted(study, scenario.model.tasks)
+    tree = hierarchy(scenario, None)
+    if isinstance(data, VqaData):
+        return tree, vqa(data, scenario.model, tuple(tree.lowest), scenario.seed)
+    if isinstance(data, DigitsData):
+        return tree, _restricted(_digits(data, tree, scenario.seed), scenario.model.tasks)
     assert isinstance(data, CampusData)
     from models.data.campus import campus_study
 
-    tree = hierarchy(scenario, None).unfolded()  # students have names
     study = campus_study(
-        {leaf: _place(tree, leaf) for leaf in tree.leaves},
+        {leaf: _place(tree, leaf) for leaf in tree.lowest},
         seed=scenario.seed,
         alpha=data.partition.alpha or 1.0,
         partition=data.partition.kind,
@@ -55,9 +65,23 @@ def study_of(scenario: Scenario) -> tuple[Hierarchy, Study]:
     return tree, _restricted(study, scenario.model.tasks)
 
 
+def _digits(data: DigitsData, tree: Hierarchy, seed: int) -> Study:
+    from models.data.digits import digits_study
+
+    return digits_study(
+        tuple(tree.lowest),
+        seed=seed,
+        alpha=data.partition.alpha or 1.0,
+        partition=data.partition.kind,
+        copies=data.copies,
+        test=data.test,
+    )
+
+
 def _place(tree: Hierarchy, leaf: str) -> tuple[str, str]:
     """The campus and the classroom of a device; where there is none, the nearest node above stands for both."""
-    above = tree.path_up(leaf)[1:]
+    group = tree.group_of(leaf)
+    above = tree.path_up(group.parent) if group else tree.path_up(leaf)[1:]
     room = above[0] if above else leaf
     campus = next((node for node in above if tree.tier(node) == "campus"), above[-1] if above else leaf)
     return campus, room
@@ -80,7 +104,12 @@ def model_of(scenario: Scenario, study: Study) -> Model:
     assert not isinstance(spec, FootprintModel)
     if isinstance(spec, LinearSpec):
         return LinearModel(study.modalities, study.tasks, spec.offsets)
-    adapters = spec.adapters
+    if isinstance(spec, HfModel):
+        return foundation(spec, study, scenario.seed)
+    if isinstance(spec, ModuleModel):
+        return own_module(spec, study, scenario.seed)
+    if isinstance(spec, MlpModel):
+        return MLP(study.modalities, study.tasks, spec.hidden)
     return M3T(
         study.modalities,
         study.tasks,
@@ -88,10 +117,18 @@ def model_of(scenario: Scenario, study: Study) -> Model:
         layers=spec.trunk.layers,
         heads=spec.trunk.heads,
         hidden=spec.width,
-        adapter_width=adapters.width if adapters else 0,
-        adapted_layers=adapters.last if adapters else 0,
+        adapters=_adaptation(spec.adapters) if spec.adapters else None,
+        prompt=Prompt(spec.prompt.tokens, spec.prompt.last) if spec.prompt else None,
         offsets=spec.offsets,
     )
+
+
+def _adaptation(spec: Adapters) -> Adaptation:
+    if isinstance(spec, LoraAdapters):
+        return LoRA(spec.rank, spec.last, spec.alpha, spec.maps)
+    if isinstance(spec, ExpertAdapters):
+        return Experts(spec.count, spec.rank, spec.last, spec.alpha, spec.maps, spec.top)
+    return Bottleneck(spec.width, spec.last)
 
 
 def learner_of(
@@ -113,7 +150,8 @@ def _recipe(learning: Learning, spec: StageSpec, study: Study) -> Recipe:
     objective: Objective = Masked() if spec.objective == "masked" else Supervised()
     largest = max((len(client.train) for client in study.clients.values()), default=2)
     batch_size = max(largest, 2) if learning.batch_size == "full" else int(learning.batch_size)
-    return Recipe(objective, optimizer, spec.epochs or learning.local_epochs, batch_size, public=spec.data == "public")
+    epochs = spec.epochs or learning.local_epochs
+    return Recipe(objective, optimizer, epochs, batch_size, public=spec.data == "public", clip=o.clip)
 
 
 def holdings(
@@ -127,20 +165,32 @@ def holdings(
     """
     keys = tuple(initial(model, 0))
     out: dict[str, frozenset[str]] = {}
-    for node in reversed(tree.nodes()):
-        tier = tree.tier(node)
+
+    @cache
+    def held(inputs: tuple[str, ...], targets: tuple[str, ...]) -> frozenset[str]:
+        return frozenset(model.held(inputs, targets))
+
+    for node, tier in _from_below(tree):
         if not any(tier == stage.at or tier in stage.plan for stage in stages):
             continue
         if any(tier == stage.at and stage.name in public for stage in stages):
             out[node] = frozenset(key for key in keys if not key.startswith("offset."))
         elif node in study.clients:
             samples = study.clients[node].train
-            out[node] = frozenset(model.held(samples.inputs, samples.targets))
+            out[node] = held(tuple(samples.inputs), tuple(samples.targets))
         else:
             reaching = _reaching(tree, tier, stages, {module(key) for key in keys})
-            below = frozenset().union(*(out[child] for child in _nearest(tree, node, out)))
+            below = frozenset().union(*{out[child] for child in _nearest(tree, node, out)})
             out[node] = frozenset(key for key in below if module(key) in reaching)
     return out
+
+
+def _from_below(tree: Hierarchy) -> Iterator[tuple[str, str]]:
+    """Every node and member of a group, with its tier: children before parents."""
+    for group in tree.groups():
+        yield from ((member, group.tier) for member in tree.members(group))
+    for node in reversed(tree.nodes()):
+        yield node, tree.tier(node)
 
 
 def _reaching(tree: Hierarchy, tier: str, stages: Sequence[Stage], modules: set[str]) -> set[str]:
@@ -153,8 +203,10 @@ def _reaching(tree: Hierarchy, tier: str, stages: Sequence[Stage], modules: set[
 
 
 def _nearest(tree: Hierarchy, node: str, known: Mapping[str, object]) -> Iterator[str]:
-    for child in tree.children(node):
-        if child in known:
+    for child in tree.below(node):
+        if not isinstance(child, str):
+            yield from (member for member in tree.members(child) if member in known)
+        elif child in known:
             yield child
         else:
             yield from _nearest(tree, child, known)

@@ -42,9 +42,14 @@ class Shortage:
     modules: tuple[str, ...]
 
 
-def fitted(memory: Memory, tree: Hierarchy, stages: Sequence[Stage], candidates: Candidates, peak: Peak) -> Fitted:
-    """What every device trains; raises ValueError under the policy ``refuse`` where that is not all."""
-    short = list(_shortages(memory, tree, stages, candidates, peak))
+def fitted(
+    memory: Memory, tree: Hierarchy, stages: Sequence[Stage], candidates: Candidates, peak: Peak, *, groups: bool = True
+) -> Fitted:
+    """What every device trains; raises ValueError under the policy ``refuse`` where that is not all.
+
+    Members of groups are asked about by their names unless *groups* is False.
+    """
+    short = list(_shortages(memory, tree, stages, candidates, peak, groups))
     if short and memory.policy == "refuse":
         raise ValueError(_refusal(memory, short, peak))
     allowed, happenings = {}, []
@@ -63,7 +68,8 @@ def fitted_sizes(memory: Memory, tree: Hierarchy, stages: Sequence[Stage], sizes
     def peak(stage: Stage, node: str, modules: frozenset[str]) -> float:
         return math.fsum(sizes[name].memory_bytes for name in modules)
 
-    return fitted(memory, tree, stages, lambda stage, node: stage.trainable, peak)
+    # groups that lack memory have been unfolded before
+    return fitted(memory, tree, stages, lambda stage, node: stage.trainable, peak, groups=False)
 
 
 def short_groups(memory: Memory, tree: Hierarchy, stages: Sequence[Stage], sizes: Mapping[str, Size]) -> list[Group]:
@@ -94,11 +100,13 @@ def _greediest(modules: Sequence[str], peak: Callable[[frozenset[str]], float]) 
 
 
 def _shortages(
-    memory: Memory, tree: Hierarchy, stages: Sequence[Stage], candidates: Candidates, peak: Peak
+    memory: Memory, tree: Hierarchy, stages: Sequence[Stage], candidates: Candidates, peak: Peak, groups: bool
 ) -> Iterator[Shortage]:
     for stage in stages:
-        for node in tree.nodes(stage.at):
-            profile = tree.profile(node)
+        trainers = [(node, tree.profile(node)) for node in tree.nodes(stage.at)]
+        for group in tree.groups() if groups else ():
+            trainers += [(node, group.profile) for node in tree.members(group) if group.tier == stage.at]
+        for node, profile in trainers:
             if profile is None:
                 continue
             modules = tuple(candidates(stage, node))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,12 +19,26 @@ if TYPE_CHECKING:
     from simulator.records import Log
 
 
+@contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """A run that its workers could not go on with has failed, and its folder waits for another try."""
+    try:
+        yield
+    except RuntimeError as error:
+        from models.workers import WorkerError
+
+        if not isinstance(error, WorkerError):
+            raise
+        print(f"{error}\nthe run folder is kept; go on with: edufog run --resume {folder}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
 class Progress:
     """Called after every round of the root: simulated time, round, accuracy, joules, time to go."""
 
     def __init__(self, quiet: bool) -> None:
         self.quiet, self.began = quiet, time.perf_counter()
-        self.console, self.shown = Console(file=sys.stderr), 0
+        self.console, self.shown, self.first = Console(file=sys.stderr), 0, 0
         self.bar: Bar | None = None
 
     def __enter__(self) -> Progress:
@@ -52,14 +69,16 @@ class Progress:
             return
         total = rounds(built)
         text = phase if phase != "rounds" else describe(built, log)
+        if phase != "rounds":  # what comes is timed from here: a run that goes on has its first rounds behind it
+            self.began, self.first = time.perf_counter(), round_
         if self.bar:
             self.bar.update(self.task, completed=round_, total=total, description=text)
         elif phase != "rounds":
             print(f"{text} ...", file=sys.stderr, flush=True)
-        elif round_ > self.shown:
+        elif round_ > max(self.shown, self.first):
             self.shown = round_
             wall = time.perf_counter() - self.began
-            left = wall / round_ * (total - round_)
+            left = wall / (round_ - self.first) * (total - round_)
             print(f"round {round_}/{total}  {text}  wall {wall:.0f} s  ETA {left:.0f} s", file=sys.stderr, flush=True)
 
 

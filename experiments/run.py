@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.build import Built, build
 from experiments.condensed import condensed
-from experiments.ledger import cause_rows, total_joules
+from experiments.keeper import Keeper
+from experiments.ledger import cause_rows, node_rows
+from experiments.manifest import begun, figures, now
 from experiments.scenario import Problem, Scenario, ScenarioError
-from experiments.simulation import simulated
-from experiments.store import Store
-from simulator.records import Happening, Log
+from experiments.simulation import known_after
+from experiments.store import SCENARIO, Store, UnusableError, locked
+from experiments.wall import Wall
+from simulator.records import Happening, Log, Span
 from simulator.summaries import summarised
 from simulator.workloads import CostOnly
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from experiments.checkpoints import Saved
+    from models.states import State
+
 Watch = Callable[[Built, int, Log, str], None]  # what runs, the root's round, what happened so far, the phase
-PACKAGES = ("edufog", "simpy", "networkx", "torch", "numpy", "scikit-learn")
 
 
 @dataclass
@@ -45,6 +43,7 @@ class Result:
     folder: Path | None = None
     notes: list[str] = field(default_factory=list)
     perturbed: pd.DataFrame | None = None  # a row per draw of the profiles' figures, where any were asked for
+    states: Mapping[str, State] = field(default_factory=dict)  # what every node knows at the end, if anybody learns
 
     @property
     def scenario(self) -> Scenario:
@@ -84,67 +83,146 @@ def run(
     """
     if perturb_profiles < 0 or perturb_profiles == 1:
         raise ValueError(f"perturb_profiles: an interval needs 2 draws or more, got {perturb_profiles}")
-    began, started = time.perf_counter(), datetime.now(UTC)
-    built = build(scenario)
-    keep = partial(summarised, tree=built.hierarchy) if _short(built) else list
+    wall, started = Wall(), now()
+    with wall.part("start-up"):
+        built = build(scenario)
+        manifest = begun(built.scenario, started, perturb_profiles)
+    with closing_engine(built):
+        if out is None:
+            return Course(built, manifest, wall, watch).run()
+        with _told(), wall.part("writing"):
+            store = Store(out, condensing(built))
+        with _told(), locked(out):
+            store.text(SCENARIO, built.scenario.to_yaml())
+            store.manifest(manifest)  # from now on the run can be gone on with
+            return Course(built, manifest, wall, watch, store).run()
+
+
+@contextmanager
+def closing_engine(built: Built) -> Iterator[None]:
+    """The processes and files that the learning has are given back at the end."""
     try:
-        store = None if out is None else Store(out, keep)
+        yield
+    finally:
+        if built.learner:
+            built.learner.engine.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A folder that cannot take a run is the user's mistake."""
+    try:
+        yield
     except ValueError as error:
         raise ScenarioError([Problem("", "", str(error))]) from error
-    manifest, log = _manifest(built.scenario, started), Log()
-    if store:
-        store.text("scenario.yaml", built.scenario.to_yaml())
-        store.manifest(manifest)
-    try:
-        result = _run(built, store, manifest, log, watch, began, perturb_profiles)
-    except BaseException:
+
+
+def condensing(built: Built) -> Callable[..., Sequence[Span]]:
+    """What is written of a round's spans."""
+    return partial(summarised, tree=built.hierarchy) if _short(built) else list
+
+
+class Course:
+    """A run under way, or gone on with from where it was saved *at*: at a round, or with None at its beginning."""
+
+    def __init__(
+        self,
+        built: Built,
+        manifest: dict[str, Any],
+        wall: Wall,
+        watch: Watch,
+        store: Store | None = None,
+        at: Saved | None = None,
+    ) -> None:
+        self.built, self.manifest, self.wall, self.watch, self.store = built, manifest, wall, watch, store
+        self.log, self.draws = Log(), manifest.get("perturb_profiles", 0)
+        self.keeper: Keeper | None = None
+        if store and built.learner:
+            self.keeper = Keeper(built, store, wall, manifest["scenario_hash"], at, self._went_on)
+        self.log.happenings.extend(Happening(0.0, *happening) for happening in built.happenings)
+
+    def run(self) -> Result:
+        """To its end. What broke off has failed, and can be gone on with."""
+        try:
+            result = self._run()
+        except BaseException:
+            if self.store and not self.store.replaying:
+                self.store.append(self.log)
+                self.store.manifest(self.manifest | {"status": "failed", "ended": now()})
+            raise
+        if self.store:
+            self.store.manifest(result.manifest)
+        return result
+
+    def _run(self) -> Result:
+        built, log, store = self.built, self.log, self.store
+        states, rows = self._simulate()
+        energy = cause_rows(built.hierarchy, log)
+        if _short(built):
+            rows = condensed(rows, built.hierarchy, ["node"])
+            energy = condensed(energy, built.hierarchy, ["node", "cause"])
+        notes = self._baselines()
+        result = Result(built, log, rows, _footprint(built), self.manifest, store.folder if store else None, notes)
+        if built.learner:
+            result.states = states
         if store:
-            store.rows(log)
-            ended = datetime.now(UTC).isoformat(timespec="seconds")
-            store.manifest(manifest | {"status": "failed", "ended": ended})
-        raise
-    if store:
-        result.manifest["wall_seconds"] = time.perf_counter() - began
-        store.manifest(result.manifest)
-    return result
+            with self.wall.part("writing"):
+                store.tables(log, nodes=rows, energy=energy, footprint=result.footprint, **_works(built))
+        if self.draws:
+            with self.wall.part("draws"):
+                _perturb(result, self.draws, store, self._tell)
+        if store and built.scenario.plots:
+            self._tell("plots")
+            with self.wall.part("plots"):
+                from experiments.plots import draw
 
+                draw(store.folder)
+        self.manifest |= figures(built, log, rows, self.wall.figures(built.learner)) | {"status": "done"}
+        return result
 
-def _run(
-    built: Built, store: Store | None, manifest: dict[str, Any], log: Log, watch: Watch, began: float, draws: int
-) -> Result:
-    def on_round(round_: int, log: Log) -> None:
-        if store:
-            store.append(log)
-        watch(built, round_, log, "rounds")
+    def _simulate(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What every node knows at the end, and a row per node."""
+        learner = self.built.learner
+        if learner:
+            import torch
 
-    if built.learner:
-        import torch
+            torch.set_num_threads(1)  # two are many times slower on small steps
+        with self.wall.part("events"):
+            states = known_after(self.built, self.log, self._on_round)
+            if self.store and self.store.replaying:
+                raise UnusableError("the replay is over before the round at which the run was saved")
+            if learner:
+                learner.settle()  # every training that took place is run, whether anybody looks at it or not
+            return states, node_rows(self.built.hierarchy, self.log)
 
-        torch.set_num_threads(1)  # two are many times slower on small steps
-    log.happenings.extend(Happening(0.0, *happening) for happening in built.happenings)
-    scenario, notes = built.scenario, list[str]()
-    rows, energy = simulated(built, log, on_round), cause_rows(built.hierarchy, log)
-    if _short(built):
-        rows, energy = (condensed(t, built.hierarchy, by) for t, by in ((rows, ["node"]), (energy, ["node", "cause"])))
-    rounds = log.spans.last_round
-    if scenario.baselines:
+    def _on_round(self, round_: int, log: Log) -> None:
+        if self.store:
+            with self.wall.part("writing"):
+                self.store.append(log)
+        if self.keeper:
+            self.keeper.closed()
+        if not (self.store and self.store.replaying):
+            with self.wall.part("other"):
+                self.watch(self.built, round_, log, "rounds")
+
+    def _went_on(self) -> None:
+        """The replay is over: the run is running again."""
+        assert self.store
+        self.store.manifest(self.manifest)
+        self._tell(f"going on after round {self.log.spans.last_round}")
+
+    def _tell(self, phase: str) -> None:
+        with self.wall.part("other"):
+            self.watch(self.built, self.log.spans.last_round, self.log, phase)
+
+    def _baselines(self) -> list[str]:
+        if not self.built.scenario.baselines:
+            return []
         from experiments.baselines import add_baselines
 
-        watch(built, rounds, log, "baselines")
-        notes = add_baselines(built, log)
-    manifest |= _figures(built, log, rows, began)
-    result = Result(built, log, rows, _footprint(built), manifest, store.folder if store else None, notes)
-    if store:
-        store.tables(log, nodes=rows, energy=energy, footprint=result.footprint, **_works(built))
-        store.manifest(manifest)
-    if draws:
-        _perturb(result, draws, store, lambda phase: watch(built, rounds, log, phase))
-    if store and scenario.plots:
-        from experiments.plots import draw
-
-        watch(built, rounds, log, "plots")
-        draw(store.folder)
-    return result
+        self._tell("baselines")
+        with self.wall.part("baselines"):
+            return add_baselines(self.built, self.log)
 
 
 def _perturb(result: Result, draws: int, store: Store | None, tell: Callable[[str], None]) -> None:
@@ -164,37 +242,6 @@ def _perturb(result: Result, draws: int, store: Store | None, tell: Callable[[st
 def _short(built: Built) -> bool:
     """Whether the tables hold summaries in place of a row for every device."""
     return built.scenario.records.devices == "summary"
-
-
-def _manifest(scenario: Scenario, started: datetime) -> dict[str, Any]:
-    text = scenario.to_yaml()
-    return {
-        "status": "running",
-        "title": scenario.title,
-        "seed": scenario.seed,
-        "scenario_hash": sha256(text.encode()).hexdigest(),
-        "git": _git(),
-        "versions": {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]},
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "started": started.isoformat(timespec="seconds"),
-    }
-
-
-def _figures(built: Built, log: Log, rows: list[dict[str, Any]], began: float) -> dict[str, Any]:
-    learner = built.learner
-    return {
-        "status": "done",
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_seconds": time.perf_counter() - began,
-        "learning_wall_seconds": learner.seconds if learner else 0.0,
-        "client_updates": learner.updates if learner else 0,
-        **(learner.engine.report() if learner else {}),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "sim_seconds": log.end_s,
-        "joules": total_joules(rows),
-        **({"carbon_grams": math.fsum(row["carbon_grams"] for row in rows)} if built.costs.carbon else {}),
-        "events": len(log.happenings),
-    }
 
 
 def _footprint(built: Built) -> list[dict[str, Any]]:
@@ -217,24 +264,3 @@ def _works(built: Built) -> dict[str, list[dict[str, Any]]]:
     names = ("stage", "node", "activity")
     rows = [dict(zip(names, key, strict=True)) | asdict(work) for key, work in told.items()]
     return {"work": rows} if rows else {}
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _git() -> str:
-    """The commit of the clone that runs, with + where it was changed; empty outside a clone."""
-    folder = Path(__file__).parent
-
-    def ask(*words: str) -> str:
-        asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-        return asked.stdout.strip()
-
-    try:
-        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.SubprocessError):
-        return ""

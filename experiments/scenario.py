@@ -12,7 +12,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 
 from experiments.schema import checks
+from experiments.schema.computing import Cache, CacheSpec, Device, DeviceSpec, Engine, EngineSpec
 from experiments.schema.documents import Document, UnreadableError, put, read, value_of
+from experiments.schema.keeping import Checkpoints
 from experiments.schema.memory import Memory
 from experiments.schema.mistakes import Keys, Problem, ScenarioError, told
 from experiments.schema.physics import AnyPresence, CostsSpec
@@ -54,6 +56,10 @@ class Scenario(Section):
     costs: CostsSpec = CostsSpec()
     presence: AnyPresence | None = None
     records: Records = Records()
+    engine: Engine = EngineSpec()
+    device: Device = DeviceSpec()
+    cache: Cache = CacheSpec()
+    checkpoints: Checkpoints = Checkpoints()
     plots: bool = True
     final_broadcast: bool = True
 

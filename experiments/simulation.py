@@ -6,29 +6,37 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.build import Built
+from experiments.collector import seldom_collecting
 from experiments.ledger import node_rows
 from experiments.scenario import Problem, ScenarioError
 from simulator.records import Log
-from simulator.run import simulate
+from simulator.run import federation
+
+OnRound = Callable[[int, Log], None]
 
 
-def simulated(
-    built: Built, log: Log, on_round: Callable[[int, Log], None] = lambda round_, log: None
-) -> list[dict[str, Any]]:
+def simulated(built: Built, log: Log, on_round: OnRound = lambda round_, log: None) -> list[dict[str, Any]]:
     """Simulate *built* into *log*; a row per node, with its energy by cause. Raises ScenarioError."""
+    known_after(built, log, on_round)
+    return node_rows(built.hierarchy, log)
+
+
+def known_after(built: Built, log: Log, on_round: OnRound) -> dict[str, Any]:
+    """Simulate *built* into *log*; what every node knows at the end, by its name. Raises ScenarioError."""
     try:
-        simulate(
-            built.hierarchy,
-            built.workload,
-            built.stages,
-            costs=built.costs,
-            presence=built.presence,
-            seed=built.scenario.seed,
-            log=log,
-            evaluate=built.evaluate,
-            final_broadcast=built.scenario.final_broadcast,
-            on_round=on_round,
-        )
+        with seldom_collecting():
+            _, states = federation(
+                built.hierarchy,
+                built.workload,
+                built.stages,
+                costs=built.costs,
+                presence=built.presence,
+                seed=built.scenario.seed,
+                log=log,
+                evaluate=built.evaluate,
+                final_broadcast=built.scenario.final_broadcast,
+                on_round=on_round,
+            )
     except ValueError as error:  # figures that do not go together, which shows only where they meet
         raise ScenarioError([Problem("", "", str(error))]) from error
-    return node_rows(built.hierarchy, log)
+    return states

@@ -3,36 +3,98 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import gzip
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from simulator.records import Happening, Log, Metric, Span, columns
 from simulator.tables import kinds
 
-SPANS, EVENTS = "spans.csv.gz", "events.csv"
+SPANS, METRICS, EVENTS = "spans.csv.gz", "metrics.csv", "events.csv"
+SCENARIO, MANIFEST, LOCK = "scenario.yaml", "manifest.json", "running.lock"
 ENERGY = ("idle_joules", "compute_joules", "transmit_joules", "receive_joules", "other_joules", "total_joules")
+
+
+Extents = Mapping[str, tuple[int, str]]  # of tables, by file: bytes and SHA-256
+
+
+class UnusableError(RuntimeError):
+    """What a run left behind does not go together with its replay."""
 
 
 class Store:
     """A run folder under way; *condense* says what is written of the spans of a round, if not all of them.
 
-    Raises ValueError where it cannot be written, or holds a run already.
+    *replayed* says, by file, how long the tables were at some moment of a run that is replayed in its folder, and what
+    their SHA-256 was: up to there nothing is written, and what is there has to be the same. Without it the tables begin
+    anew. Raises UnusableError where they are not the same, ValueError where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, condense: Callable[[Iterable[Span]], Sequence[Span]] = list) -> None:
-        self.folder, self._condense = folder, condense
+    def __init__(
+        self,
+        folder: Path,
+        condense: Callable[[Iterable[Span]], Sequence[Span]] = list,
+        *,
+        fresh: bool = True,
+        replayed: Extents | None = None,
+    ) -> None:
+        self.folder, self._condense, self._replayed = folder, condense, replayed
+        self._lengths = {SPANS: 0, METRICS: 0, EVENTS: 0}
+        self._hashes = {name: sha256() for name in self._lengths}
+        self._metrics = 0  # rows written
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if any(folder.iterdir()):
+            if fresh and any(folder.iterdir()):
                 raise ValueError(f"{folder}: not empty; choose another --out, or move what is there away")
-            (folder / SPANS).write_bytes(_member([columns(Span)]))
-            self.text(EVENTS, _csv([columns(Happening)]))
+            if replayed is None:
+                for name in self._lengths:
+                    (folder / name).write_bytes(b"")
+            self._add(SPANS, _member([columns(Span)]))
+            self._add(METRICS, _csv([columns(Metric)]).encode())
+            self._add(EVENTS, _csv([columns(Happening)]).encode())
         except OSError as error:
             raise ValueError(f"{folder}: cannot write there ({error.strerror}); choose another --out") from None
+
+    @property
+    def replaying(self) -> bool:
+        """Whether what comes has been written before."""
+        return self._replayed is not None
+
+    def extents(self) -> Extents:
+        """How long the tables are, and their SHA-256."""
+        return {name: (length, self._hashes[name].hexdigest()) for name, length in self._lengths.items()}
+
+    def go_on(self) -> None:
+        """The replay is over: cut off what was written after that moment, and write from now on."""
+        if self._replayed != self.extents():
+            raise UnusableError(f"the tables in {self.folder} are not as they were when the run was saved")
+        for name, length in self._lengths.items():
+            os.truncate(self.folder / name, length)
+        self._replayed = None
+
+    def sync(self) -> None:
+        """See to it that the tables are on the disk, also if the machine loses its power."""
+        for name in self._lengths:
+            with (self.folder / name).open("rb") as table:
+                os.fsync(table.fileno())
+
+    def _add(self, name: str, data: bytes) -> None:
+        path, begin = self.folder / name, self._lengths[name]
+        self._lengths[name] += len(data)
+        self._hashes[name].update(data)
+        if self._replayed is None:
+            with path.open("ab") as out:
+                out.write(data)
+            return
+        if _part(path, begin, len(data)) != data:
+            raise UnusableError(f"{path} is not what this run writes")
 
     def text(self, name: str, content: str) -> None:
         """Write a small file whole or not at all."""
@@ -43,34 +105,59 @@ class Store:
 
     def manifest(self, values: Mapping[str, Any]) -> None:
         """What the run is and how far it is."""
-        self.text("manifest.json", json.dumps(values, indent=2, sort_keys=False) + "\n")
+        self.text(MANIFEST, json.dumps(values, indent=2, sort_keys=False) + "\n")
 
     def append(self, log: Log) -> None:
-        """Append what has happened since the last call, spans as one gzip member, and take it out of memory.
+        """Append what has happened since the last call, spans as one gzip member; take it, but metrics, out of memory.
 
         Whoever reads *log* later reads it from the files.
         """
         new = self._condense(log.spans.kept())
         if new:
-            with (self.folder / SPANS).open("ab") as out:
-                out.write(_member(new))
+            self._add(SPANS, _member(new))
             log.spans.release(lambda: _read(self.folder / SPANS, Span), len(new))
         happenings = list(log.happenings.kept())
         if happenings:
-            with (self.folder / EVENTS).open("a", encoding="utf-8", newline="") as out:
-                out.write(_csv(happenings))
+            self._add(EVENTS, _csv(happenings).encode())
             log.happenings.release(lambda: _read(self.folder / EVENTS, Happening))
+        if metrics := log.metrics[self._metrics :]:
+            self._add(METRICS, _csv(metrics).encode())
+            self._metrics += len(metrics)
 
-    def rows(self, log: Log) -> None:
-        """What has happened so far, also where a run breaks off."""
-        self.append(log)
-        self.text("metrics.csv", _csv([columns(Metric), *log.metrics]))
+    def metrics(self) -> Iterator[Metric]:
+        """The rows of metrics that are in the folder, one by one."""
+        return (Metric(*row) for row in _read(self.folder / METRICS, Metric))
 
     def tables(self, log: Log, **rows: Sequence[Mapping[str, Any]]) -> None:
         """Everything that is known only at the end: tables by their names."""
-        self.rows(log)
+        self.append(log)
         for name, records in rows.items():
             self.text(f"{name}.csv", _records(records))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else goes on with the run in *folder* meanwhile. Raises ValueError where somebody does already."""
+    path = folder / LOCK
+    with path.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{folder}: its run is still going on; wait, or end that process first") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _part(path: Path, begin: int, length: int) -> bytes:
+    """So many bytes of a file from *begin* on, as far as it has them."""
+    try:
+        with path.open("rb") as there:
+            there.seek(begin)
+            return there.read(length)
+    except FileNotFoundError:
+        return b""
 
 
 def _read(path: Path, row: type[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:

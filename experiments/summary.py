@@ -6,11 +6,14 @@ import math
 import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+from experiments.wall import told as told_wall
 
 if TYPE_CHECKING:
     from experiments.run import Result
@@ -71,6 +74,8 @@ def show(result: Result, scenario: str) -> None:
         f"{sent / 1e6:.4g} MB sent, {updates}{m['wall_seconds']:.1f} s of wall time",
         soft_wrap=True,
     )
+    if result.built.learner and (line := cached(m)):
+        console.print(line, soft_wrap=True)
     if result.perturbed is not None:
         from experiments.intervals import told
 
@@ -83,3 +88,25 @@ def show(result: Result, scenario: str) -> None:
     console.print("try next:")
     for command in (f"edufog run {scenario} --seed {m['seed'] + 1}", f"edufog check {scenario}", "edufog list devices"):
         console.print(f"  {command}", soft_wrap=True)
+
+
+def cached(manifest: Mapping[str, Any]) -> str:
+    """What keeping the outputs of frozen fronts did, in one line, or why it did nothing."""
+    asked = manifest.get("cache_hits", 0) + manifest.get("cache_misses", 0)
+    if not asked:
+        why = dict.fromkeys(manifest.get("cache", "").split("; "))  # every process says its own
+        return f"frozen fronts: {'; '.join(why)}" if "cache" in manifest else ""
+    spilled = manifest.get("cache_spilled_bytes", 0)
+    disk = f", {spilled / 1e6:.4g} MB on disk" if spilled else ""
+    return (
+        f"frozen fronts: {manifest['cache_hits']} of {asked} look-ups found what was computed before "
+        f"({manifest['cache_bytes'] / 1e6:.4g} MB in memory{disk})"
+    )
+
+
+def end(result: Result, scenario: str, *, quiet: bool, profile: bool) -> None:
+    """Print what a run came to, unless *quiet*; and with *profile* where its wall time went."""
+    if not quiet:
+        show(result, scenario)
+    for line in told_wall(result.manifest["wall_seconds_by_part"]) if profile else ():
+        print(line)

@@ -27,6 +27,19 @@ class LearningWorkload:
         self._stage = ""
         self.told: dict[tuple[str, str, str], Work] = {}  # by stage, node and activity: the last answer
 
+    def unlike(self, children: Sequence[str]) -> str | None:
+        """In what siblings differ that has a say in their packets: what they hold, or what memory lets them train."""
+        holds, allowed = self.learner.holds, self.learner.allowed
+        first, *others = children
+        for other in others:
+            if holds[other] != holds[first]:
+                names = sorted({module(key) for key in holds[other] ^ holds[first]})  # type: ignore[operator]
+                return f"{first} and {other} differ in what they hold ({', '.join(names)})"
+        for stage in dict.fromkeys(stage for stage, _ in allowed):
+            if len({allowed.get((stage, child)) for child in children}) > 1:
+                return f"memory lets its members train different modules in stage {stage}"
+        return None
+
     def start(self, node: str) -> State:
         """What *node* knows before any training."""
         return self.learner.start(node)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -28,19 +28,61 @@ class Block(Protocol):
         ...
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+FEW = 12  # outputs up to which the product of the transposed is several times as fast, and so are its gradients
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight + bias`` over the last axis."""
     if weight.dim() == 2:
         return F.linear(x, weight.T, bias)
     columns = weight.shape[-1]
     # A product with a single column or row takes another path, whose bits depend on the stack; so does its gradient.
     if columns == 1:
-        weight, bias = F.pad(weight, (0, 1)), F.pad(bias, (0, 1))
+        weight, bias = F.pad(weight, (0, 1)), None if bias is None else F.pad(bias, (0, 1))
     if weight.shape[-2] == 1:
         weight, x = F.pad(weight, (0, 0, 0, 1)), F.pad(x, (0, 1))
     rows = x.reshape(len(x), -1, x.shape[-1])
-    out = torch.baddbmm(bias.unsqueeze(1), rows, weight)
-    return out.view(*x.shape[:-1], weight.shape[-1])[..., :columns]
+    if bias is None:
+        out = torch.bmm(rows, weight)
+    elif weight.shape[-1] <= FEW:
+        out = _OutputsFirst.apply(rows, weight.mT, bias)
+    else:
+        out = torch.baddbmm(bias.unsqueeze(1), rows, weight)
+    out = out.view(*x.shape[:-1], weight.shape[-1])
+    return out if weight.shape[-1] == columns else out[..., :columns]  # the gradient of a slice is a copy
+
+
+def outputs_first(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """:func:`linear` with a weight of ``[outputs, inputs]``: several times as fast where outputs are few."""
+    if weight.dim() == 2:
+        return F.linear(x, weight, bias)
+    count = weight.shape[-2]
+    if count == 1:
+        weight, bias = F.pad(weight, (0, 0, 0, 1)), F.pad(bias, (0, 1))
+    if weight.shape[-1] == 1:
+        weight, x = F.pad(weight, (0, 1)), F.pad(x, (0, 1))
+    out = _OutputsFirst.apply(x.reshape(len(x), -1, x.shape[-1]), weight, bias)
+    out = out.view(*x.shape[:-1], weight.shape[-2])
+    return out if weight.shape[-2] == count else out[..., :count]
+
+
+class _OutputsFirst(torch.autograd.Function):
+    """The products that are fast when outputs are few: autograd would take others for the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(2), weight, x.mT).mT.contiguous()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = (t.to(grad.dtype) for t in ctx.saved_tensors)  # autocast may have rounded the output
+        to_x, to_weight, to_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(grad, weight) if to_x else None,
+            torch.bmm(grad.mT, x) if to_weight else None,
+            grad.sum(1) if to_bias else None,
+        )
 
 
 def aligned(p: Tensor, x: Tensor, own: int = 1) -> Tensor:
@@ -84,6 +126,9 @@ class Encoder:
         return out + aligned(p["place"], out, own=2)
 
 
+Beside = Callable[[str, Tensor, Tensor], Tensor]  # a map's name, its input and its output to its output, changed
+
+
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """A pre-norm transformer encoder (after Vaswani et al. 2017 and Xiong et al. 2020), ReLU inside."""
@@ -92,23 +137,36 @@ class Trunk:
     layers: int
     heads: int
 
+    @property
+    def maps(self) -> dict[str, tuple[int, int]]:
+        """The linear maps of every layer: how many numbers enter and leave."""
+        d = self.width
+        return {"qkv": (d, 3 * d), "proj": (d, d), "up": (d, 2 * d), "down": (2 * d, d)}
+
     def init(self, draw: Draw) -> dict[str, Tensor]:
         """Scaled normal weights, zero biases, unit norms."""
         d, p = self.width, {}
         for i in range(self.layers):
-            for name, rows, columns in (("qkv", d, 3 * d), ("proj", d, d), ("up", d, 2 * d), ("down", 2 * d, d)):
+            for name, (rows, columns) in self.maps.items():
                 p[f"{i}.{name}.weight"] = draw((rows, columns), math.sqrt(1 / rows))
                 p[f"{i}.{name}.bias"] = draw((columns,), 0.0)
             for name in ("norm1", "norm2"):
                 p |= {f"{i}.{name}.scale": draw((d,), 0.0) + 1, f"{i}.{name}.bias": draw((d,), 0.0)}
         return p | {"norm.scale": draw((d,), 0.0) + 1, "norm.bias": draw((d,), 0.0)}
 
-    def layer(self, p: Params, i: int, x: Tensor, absent: Tensor | None) -> Tensor:
-        """Layer *i* on tokens ``[..., tokens, width]``; *absent* is 0, or -inf at tokens nobody may look at."""
-        qkv = linear(norm(x, p[f"{i}.norm1.scale"], p[f"{i}.norm1.bias"]), p[f"{i}.qkv.weight"], p[f"{i}.qkv.bias"])
-        x = x + linear(attend(qkv, self.heads, absent), p[f"{i}.proj.weight"], p[f"{i}.proj.bias"])
-        up = linear(norm(x, p[f"{i}.norm2.scale"], p[f"{i}.norm2.bias"]), p[f"{i}.up.weight"], p[f"{i}.up.bias"])
-        return x + linear(torch.relu(up), p[f"{i}.down.weight"], p[f"{i}.down.bias"])
+    def attention(self, p: Params, i: int, x: Tensor, absent: Tensor | None, beside: Beside | None = None) -> Tensor:
+        """Layer *i*'s first half on ``[..., tokens, width]``; *absent* is 0, or -inf at tokens nobody may look at."""
+        qkv = self._map(p, i, "qkv", norm(x, p[f"{i}.norm1.scale"], p[f"{i}.norm1.bias"]), beside)
+        return x + self._map(p, i, "proj", attend(qkv, self.heads, absent), beside)
+
+    def feed_forward(self, p: Params, i: int, x: Tensor, beside: Beside | None = None) -> Tensor:
+        """Layer *i*'s second half, token by token."""
+        up = self._map(p, i, "up", norm(x, p[f"{i}.norm2.scale"], p[f"{i}.norm2.bias"]), beside)
+        return x + self._map(p, i, "down", torch.relu(up), beside)
+
+    def _map(self, p: Params, i: int, name: str, x: Tensor, beside: Beside | None) -> Tensor:
+        out = linear(x, p[f"{i}.{name}.weight"], p[f"{i}.{name}.bias"])
+        return out if beside is None else beside(name, x, out)
 
     def finish(self, p: Params, x: Tensor) -> Tensor:
         """The last normalisation."""
@@ -117,44 +175,37 @@ class Trunk:
 
 def attend(qkv: Tensor, heads: int, absent: Tensor | None) -> Tensor:
     """Scaled dot-product attention; queries, keys and values lie side by side in ``[..., tokens, 3 width]``."""
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-3, -2)
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-3, -2).contiguous()
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    if absent is not None:
+    if absent is None:
+        weights = torch.softmax(scores, -1)
+    else:  # torch's own is slow on many rows of few tokens
         scores = scores + absent
-    return (torch.softmax(scores, -1) @ v).transpose(-3, -2).flatten(-2)
-
-
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """Bottleneck adapters (Houlsby et al. 2019) after the feed-forward part of some layers; at first the identity."""
-
-    width: int
-    bottleneck: int
-    at: tuple[int, ...]  # the layers that have one
-
-    def init(self, draw: Draw) -> dict[str, Tensor]:
-        """The way up begins at zero, so a fresh adapter changes nothing."""
-        d, b = self.width, self.bottleneck
-        return {
-            f"{i}.{name}": draw(shape, std)
-            for i in self.at
-            for name, shape, std in (
-                ("down.weight", (d, b), math.sqrt(2 / d)),
-                ("down.bias", (b,), 0.0),
-                ("up.weight", (b, d), 0.0),
-                ("up.bias", (d,), 0.0),
-            )
-        }
-
-    def __call__(self, p: Params, i: int, x: Tensor) -> Tensor:
-        """What leaves layer *i*, adapted."""
-        hidden = torch.relu(linear(x, p[f"{i}.down.weight"], p[f"{i}.down.bias"]))
-        return x + linear(hidden, p[f"{i}.up.weight"], p[f"{i}.up.bias"])
+        shares = (scores - scores.detach().amax(-1, keepdim=True)).exp()
+        weights = shares / shares.sum(-1, keepdim=True)
+    return (weights @ v).transpose(-3, -2).flatten(-2)
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """One linear map, a head or a decoder; it begins at zero when *zero* is set."""
+    """One linear map, such as a decoder."""
+
+    inputs: int
+    outputs: int
+
+    def init(self, draw: Draw) -> dict[str, Tensor]:
+        """Scaled normal weights and a zero bias."""
+        weight = draw((self.inputs, self.outputs), math.sqrt(1 / self.inputs))
+        return {"weight": weight, "bias": draw((self.outputs,), 0.0)}
+
+    def __call__(self, p: Params, x: Tensor) -> Tensor:
+        """``[..., inputs]`` to ``[..., outputs]``."""
+        return linear(x, p["weight"], p["bias"])
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A linear map to few outputs, weights ``[outputs, inputs]``; it begins at zero when *zero* is set."""
 
     inputs: int
     outputs: int
@@ -162,12 +213,12 @@ class Linear:
 
     def init(self, draw: Draw) -> dict[str, Tensor]:
         """Scaled normal weights (or zeros) and a zero bias."""
-        std = 0.0 if self.zero else math.sqrt(1 / self.inputs)
-        return {"weight": draw((self.inputs, self.outputs), std), "bias": draw((self.outputs,), 0.0)}
+        weight = draw((self.inputs, self.outputs), 0.0 if self.zero else math.sqrt(1 / self.inputs))
+        return {"weight": weight.mT.contiguous(), "bias": draw((self.outputs,), 0.0)}
 
     def __call__(self, p: Params, x: Tensor) -> Tensor:
         """``[..., inputs]`` to ``[..., outputs]``."""
-        return linear(x, p["weight"], p["bias"])
+        return outputs_first(x, p["weight"], p["bias"])
 
 
 @dataclass(frozen=True, slots=True)

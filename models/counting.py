@@ -76,7 +76,7 @@ class _Counter(TorchDispatchMode):
             self.launches += 1
             self.bytes_moved += sum(map(_nbytes, outputs))
             if not name.startswith("new_") and not name.endswith("_like"):  # those look at a shape only
-                self.bytes_moved += sum(map(_nbytes, inputs))
+                self.bytes_moved += sum(map(_nbytes, inputs)) - sum(map(_nbytes, _only_written(func, kwargs or {})))
         self._keep(new)
         return out
 
@@ -95,6 +95,11 @@ class _Counter(TorchDispatchMode):
 
 def _tensors(values: Any) -> Iterator[Tensor]:
     return (value for value in tree_leaves(values) if isinstance(value, torch.Tensor))
+
+
+def _only_written(func: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
+    """What an operation puts its result into (``out=``) without reading it."""
+    return _tensors([kwargs.get(argument.name) for argument in func._schema.arguments if argument.is_out])
 
 
 def _storage(tensor: Tensor) -> int:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from models.choosing import Chooser, Load
 from models.data.samples import Samples
-from models.model import Model, Tensors, nest
+from models.model import Model, Tensors, predictable
 from models.objectives import scores
-from models.stacked import Weights, fitting
-from models.training import Job
+from models.stacks import Weights
 
-WIDTH, FLOATS = 32, 4_000_000  # samples per batch; weights stacked at a time
+WIDTH = 32  # samples per batch
+ROOM = 8  # times the bytes of weights and inputs: what a prediction may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +50,41 @@ def evaluate(
     ]
 
 
-def predict(model: Model, jobs: Sequence[tuple[Tensors, Samples]], chunk: int | None = None) -> list[dict[str, Tensor]]:
-    """Outputs ``[n, outputs]`` by task of each (weights, samples), *chunk* batches stacked at a time."""
-    pieces = [(i, start) for i, (_, samples) in enumerate(jobs) for start in range(0, len(samples), WIDTH)]
+def predict(
+    model: Model, jobs: Sequence[tuple[Tensors, Samples]], chunk: int | None = None, chooser: Chooser | None = None
+) -> list[dict[str, Tensor]]:
+    """Outputs ``[n, outputs]`` by task of each (weights, samples), *chunk* batches stacked at a time.
+
+    Without *chunk*, as many as *chooser* finds best. The numbers depend on neither.
+    """
     out: list[dict[str, list[Tensor]]] = [{} for _ in jobs]
-    chunk = chunk or fitting(max((sum(t.numel() for t in tensors.values()) for tensors, _ in jobs), default=1), FLOATS)
-    for first in range(0, len(pieces), chunk):
-        some = pieces[first : first + chunk]
-        for (i, start), output in zip(some, _chunk(model, jobs, some), strict=True):
-            rows = min(WIDTH, len(jobs[i][1]) - start)
-            for task, values in output.items():
-                out[i].setdefault(task, []).append(values[:rows])
+    chooser, chunk = chooser or Chooser(), chunk if getattr(model, "stackable", True) else 1
+    for queue in _alike(model, jobs):
+        load = _load(model, *jobs[queue[0][0]])
+        while queue:
+            count = chunk or chooser.size(load, len(queue))
+            some, queue = queue[:count], queue[count:]
+            with chooser.running(load, len(some), len(some)):
+                outputs = _chunk(model, jobs, some)
+            for (i, start), output in zip(some, outputs, strict=True):
+                for task, values in output.items():
+                    out[i].setdefault(task, []).append(values[: len(jobs[i][1]) - start])
     return [{task: torch.cat(parts) for task, parts in output.items()} for output in out]
+
+
+def _alike(model: Model, jobs: Sequence[tuple[Tensors, Samples]]) -> Iterable[list[tuple[int, int]]]:
+    """The batches (job, first sample) that may share a stack."""
+    groups: dict[object, list[tuple[int, int]]] = {}
+    for i, (tensors, samples) in enumerate(jobs):
+        own = () if getattr(model, "ragged", True) else (tuple(tensors), tuple(samples.inputs))
+        groups.setdefault(own, []).extend((i, start) for start in range(0, len(samples), WIDTH))
+    return [group for group in groups.values() if group]
+
+
+def _load(model: Model, tensors: Tensors, samples: Samples) -> Load:
+    weights = sum(t.numel() * t.element_size() for t in tensors.values())
+    inputs = WIDTH * sum(x[:1].numel() * x.element_size() for x in samples.inputs.values())
+    return Load.of("predict", (type(model),), ROOM * (weights + inputs), weights)
 
 
 def _chunk(
@@ -72,16 +96,16 @@ def _chunk(
         rows = torch.arange(start, start + WIDTH)
         rows[rows >= len(jobs[i][1])] = start
         inputs.append({m: x[rows] for m, x in jobs[i][1].inputs.items()})
-    own = [Job("", jobs[i][0], jobs[i][1], 0, 0) for i, _ in pieces]
-    values, stack = Weights.of(own, frozenset()).first(len(own))
+    front = Weights.of([jobs[i][0] for i, _ in pieces]).first(len(pieces))
     there = {m: [x[m] for x in inputs if m in x] for m in model.shapes}
     stackeds = {m: torch.stack(x) for m, x in there.items() if x}
+    tasks = [t for t in model.tasks if f"head.{t}" in front.params]
     with torch.no_grad():
-        tasks = [t for t in model.tasks if f"head.{t}/weight" in values]
-        outputs = model.forward(nest(values), stackeds, tasks, stack)
-    held = {t: [k for k, (i, _) in enumerate(pieces) if f"head.{t}/weight" in jobs[i][0]] for t in tasks}
+        outputs = model.forward(front.params, stackeds, tasks, front.stack)
+    own_tasks = [predictable(tasks, jobs[i][0]) for i, _ in pieces]
     out: list[dict[str, Tensor]] = [{} for _ in pieces]
     for task in tasks:
-        for row, k in enumerate(held[task]):
+        holders = [k for k, some in enumerate(own_tasks) if task in some]
+        for row, k in enumerate(holders):
             out[k][task] = outputs[task][row]
     return out

@@ -7,35 +7,25 @@ trains alone.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from models.attribution import ModuleCost, seen_at_work
 from models.counting import Cost, count
 from models.data.samples import Samples
-from models.model import Model, Tensors, nest
+from models.model import Model, Probed, Tensors, nest, predictable
 from models.objectives import Batch
 from models.training import Recipe, trainable_keys
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleCost:
-    """One module: its size, and what one sample costs it (backward: gradients of its weights and of its input)."""
-
-    module: str
-    parameters: int
-    nbytes: int
-    forward_flops: int
-    backward_flops: int
-    activation_bytes: int
-
-
 def module_costs(model: Model) -> list[ModuleCost]:
-    """The footprint of every module of *model*."""
+    """The footprint of every module of *model*: run alone where it can be, else seen at work in the whole."""
     weights = nest(shapes(model))
+    if not isinstance(model, Probed):
+        return seen_at_work(model, weights)
     return [_module_cost(name, weights[name], model) for name in model.modules]
 
 
@@ -101,7 +91,7 @@ def prediction(model: Model, keys: Collection[str], samples: Samples, rows: int)
     """All tasks that a node holding *keys* can predict, for a batch of *rows* samples like these."""
     weights = {key: value for key, value in shapes(model).items() if key in keys}
     inputs = _like(samples, rows).inputs
-    tasks = [task for task in samples.targets if f"head.{task}/weight" in weights]
+    tasks = predictable(samples.targets, weights)
 
     @torch.no_grad()
     def predict() -> None:
@@ -134,7 +124,7 @@ def _like(samples: Samples, rows: int) -> Samples:
     return Samples(like(samples.inputs), like(samples.targets))
 
 
-def _module_cost(name: str, weights: Mapping[str, Tensor], model: Model) -> ModuleCost:
+def _module_cost(name: str, weights: Mapping[str, Tensor], model: Probed) -> ModuleCost:
     own = {key: value.requires_grad_() for key, value in weights.items()}
     x = torch.empty(model.probe_shape(name), device="meta", requires_grad=True)
     saved: dict[int, int] = {}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -14,7 +15,8 @@ from models.data.samples import Samples, Study
 from models.engines import Engine, Inline
 from models.evaluation import Score, evaluate
 from models.model import Model, ballot, initial, module
-from models.states import Direction, Promise, Rule, State, Vote, Wave, by_votes, depth, merge
+from models.recall import Trained, Training
+from models.states import Direction, Ghost, Rule, State, Vote, Wave, by_votes, depth, merge
 from models.training import Job, Recipe
 
 DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
@@ -47,6 +49,9 @@ class Learner:
     not scored before. *allowed* gives, by stage and node, the modules that a node can train where it cannot train all:
     in that stage it has no say in the others and does not send them. ``train`` returns a promise: what is pending runs
     together when a value is needed, on *engine*, by default stacked in this process.
+
+    Every state that it gives out has a number, in the order of the calls; *live* finds those that somebody still holds.
+    So the same calls can be made again without any training (:meth:`replay`), and what is live then be put in place.
     """
 
     def __init__(
@@ -66,23 +71,44 @@ class Learner:
         self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed)
         self.taught: set[str] = set()  # modules that somebody has begun to train
-        self.updates, self.seconds = 0, 0.0  # local trainings run; wall time spent on training and scoring
+        self.updates, self.repeated = 0, 0  # local trainings; and how often one was run again, as nobody had kept it
+        self.training_seconds, self.scoring_seconds = 0.0, 0.0  # wall time
+        self.live: WeakValueDictionary[int, State] = WeakValueDictionary()
+        self.given = 0  # how many states have been given out
+        self.scored: list[int] = []  # how many scores each evaluation gave
+        self._replayed: Iterator[list[Score]] | None = None
+        self.entered: dict[str, Recipe] = {}
         self._recipe: Recipe | None = None
         self._stage = ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
-        self._pending: list[tuple[Job, Promise]] = []
+        self._pending: list[tuple[Training, Trained]] = []
         self._wave = Wave()
         # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
         self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
 
     def start(self, node: str) -> State:
         """What *node* knows before any training: the same for all."""
-        return State({key: self.initial[key] for key in self.initial if key in self.holds[node]}, {})
+        return self._given(State({key: self.initial[key] for key in self.initial if key in self.holds[node]}, {}))
+
+    def _given(self, state: State) -> State:
+        self.given += 1
+        self.live[self.given] = state
+        return state
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on training and scoring."""
+        return self.training_seconds + self.scoring_seconds
+
+    def replay(self, scores: Iterator[list[Score]] | None) -> None:
+        """From now on train nothing and take every evaluation's *scores* from there; None: in earnest again."""
+        self._replayed = scores
 
     def enter(self, stage: StageLike) -> None:
         """From now on clients train as *stage* says."""
         self.settle()
         self._recipe, self._stage = self.recipe_in(stage), stage.name
+        self.entered[stage.name] = self._recipe
         self._parcels.clear()
         self._stages |= set(stage.trainable)
 
@@ -123,16 +149,27 @@ class Learner:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
         trainable = self.trains(node)
         if not trainable:
-            return state
-        if depth(state.tensors) >= DEEPEST:
-            self.settle()
+            return self._given(state)
         samples = self.samples(node)
-        promise = Promise(state.tensors.keys(), depth(state.tensors) + 1, self._wave, self._settled)
-        self._pending.append((Job(node, state.tensors, samples, self.seed, step, trainable), promise))
         names = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable)
         self.taught |= {module(name) for name in names}
         votes = {name: state.samples.get(name, 0) + len(samples) for name in names}
-        return replace(state, tensors=promise, samples={**state.samples, **votes})
+        job = Job(node, state.tensors, samples, self.seed, step, trainable)
+        return self._given(State(self._promise(job), {**state.samples, **votes}, state.base, state.extra))
+
+    def _promise(self, job: Job) -> Ghost | Trained:
+        """The weights after *job*."""
+        if self._replayed is not None:
+            self.updates += 1
+            return Ghost(job.tensors)
+        if depth(job.tensors) >= DEEPEST:
+            self.settle()
+        training = Training(job, self._stage)
+        once = isinstance(job.tensors, Trained)  # a client that goes on alone: what it trained before is its own
+        deeper = depth(job.tensors) + 1
+        promise = Trained(job.tensors, deeper, self._wave, self._settled, None if once else training)
+        self._pending.append((training, promise))
+        return promise
 
     def _untrained(self, node: str) -> frozenset[str]:
         """What this stage trains, but not at *node*, which could."""
@@ -142,24 +179,38 @@ class Learner:
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
-        twin.taught, twin.updates, twin.seconds, twin._recipe = set(), 0, 0.0, None
+        twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, WeakValueDictionary()
+        twin.training_seconds = twin.scoring_seconds = 0.0
+        twin.entered, twin.scored = {}, []
         twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)
         twin.engine = _Idle()
         return twin
 
     def settle(self) -> None:
         """Run what is pending, shallow before deep, all of one depth together."""
+        if not self._pending:
+            return
         began = time.perf_counter()
         while self._pending:
             level = min(promise.depth for _, promise in self._pending)
-            now = [(job, promise) for job, promise in self._pending if promise.depth == level]
-            self._pending = [(job, promise) for job, promise in self._pending if promise.depth > level]
-            results = self.engine.train_all(self.model, [job for job, _ in now], self.recipe)
+            now = [(training, promise) for training, promise in self._pending if promise.depth == level]
+            self._pending = [(training, promise) for training, promise in self._pending if promise.depth > level]
+            for training, _ in now:
+                training.settle()
+            results = self.engine.train_all(self.model, [training.job for training, _ in now], self.recipe)
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
             self.updates += len(now)
         self._wave.over, self._wave = True, Wave()
-        self.seconds += time.perf_counter() - began
+        self.training_seconds += time.perf_counter() - began
+
+    def again(self, training: Training) -> dict[str, Tensor]:
+        """The weights after a training that has been run before, bit for bit."""
+        began = time.perf_counter()
+        (result,) = self.engine.train_all(self.model, [training.job], self.entered[training.stage])
+        self.repeated += 1
+        self.training_seconds += time.perf_counter() - began
+        return result
 
     def _settled(self) -> Mapping[str, Tensor]:
         self.settle()
@@ -174,7 +225,12 @@ class Learner:
             nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
             self._parcels[route] = keys, nbytes, tuple(dict.fromkeys(map(module, keys)))
         keys, nbytes, carried = self._parcels[route]
-        return Packed(state.only(keys), nbytes, state.reported(carried), carried)
+        kept = state.reported(carried)
+        if isinstance(state.tensors, Trained):
+            kept = State(state.tensors.delivered(keys, self.again), kept.samples, kept.base, kept.extra)
+        elif isinstance(state.tensors, Ghost) and self._replayed is not None:  # what it was need not be what is kept
+            kept = replace(kept, tensors=Ghost(state.tensors))
+        return Packed(self._given(state.only(keys)), nbytes, self._given(kept), carried)
 
     def merge(
         self,
@@ -186,10 +242,15 @@ class Learner:
         registered: int | None = None,
     ) -> State:
         """*node*'s copy with *modules* replaced by what the rule makes of what it received."""
-        return merge(own, received, modules, direction, self._rule, registered)
+        return self._given(merge(own, received, modules, direction, self._rule, registered))
 
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples: a client's own mix for a client, all of them for the nodes above."""
+        out = self._evaluate(states) if self._replayed is None else next(self._replayed)
+        self.scored.append(len(out))
+        return out
+
+    def _evaluate(self, states: Mapping[str, State]) -> list[Score]:
         self.settle()
         began = time.perf_counter()
         jobs = []
@@ -197,7 +258,7 @@ class Learner:
             samples = self.held_out(node)
             jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
         out = evaluate(self.model, [job for job in jobs if job[3]], self.engine.predict, self.recipe.trainable)
-        self.seconds += time.perf_counter() - began
+        self.scoring_seconds += time.perf_counter() - began
         return out
 
     def worth_scoring(self, node: str) -> bool:

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from models.blocks import Block, Linear, Offset
+from models.blocks import Block, Head, Offset
 from models.data.samples import Task
 from models.m3t import read_out
 from models.model import Nested, Stack, Tensors
@@ -33,7 +33,7 @@ class LinearModel:
         """Every module by its name."""
         features = math.prod(next(iter(self.shapes.values())))
         outputs = {name: task.outputs for name, task in self.tasks.items()}
-        heads: dict[str, Block] = {f"head.{t}": Linear(features, n, zero=True) for t, n in outputs.items()}
+        heads: dict[str, Block] = {f"head.{t}": Head(features, n, zero=True) for t, n in outputs.items()}
         return heads | {f"offset.{tier}": Offset(outputs) for tier in self.offsets}
 
     def held(self, modalities: Iterable[str], tasks: Iterable[str]) -> tuple[str, ...]:
@@ -65,7 +65,7 @@ class LinearModel:
         block = self.modules[name]
         if isinstance(block, Offset):
             return torch.cat([Offset.add(effect, x[..., :1]) for effect in params.values()], -1)
-        assert isinstance(block, Linear)
+        assert isinstance(block, Head)
         return block(params, x)
 
     def forward(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,9 +36,9 @@ class Stack:
         """The part of *x* that belongs to the holders of *name*."""
         return x[self.rows[name]] if name in self.rows else x
 
-    def holds(self, name: str) -> Tensor:
-        """1 for each client that holds *name*, else 0."""
-        return self.spread(name, torch.ones(len(self.rows[name]) if name in self.rows else self.count))
+    def holds(self, name: str, like: Tensor) -> Tensor:
+        """1 for each client that holds *name*, else 0; of the type of *like*, and where that is."""
+        return self.spread(name, like.new_ones(len(self.rows[name]) if name in self.rows else self.count))
 
 
 class Model(Protocol):
@@ -74,6 +75,17 @@ class Model(Protocol):
         """The modalities that a node holding *keys* can make use of."""
         ...
 
+    def forward(
+        self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
+    ) -> dict[str, Tensor]:
+        """Outputs ``[..., batch, outputs]`` by task: of one client, or of a stack of them."""
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A model whose modules also run one by one."""
+
     def probe(self, name: str, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Module *name* alone on an input of the shape that :meth:`probe_shape` gives: for counting what it costs."""
         ...
@@ -82,18 +94,46 @@ class Model(Protocol):
         """The shape of module *name*'s input for one sample."""
         ...
 
-    def forward(
-        self, params: Nested, inputs: Tensors, tasks: Sequence[str], stack: Stack | None = None
-    ) -> dict[str, Tensor]:
-        """Outputs ``[..., batch, outputs]`` by task: of one client, or of a stack of them."""
+
+@dataclass(frozen=True)
+class Cut:
+    """A model in two parts: a front, whose outputs are kept, and the rest, which takes these for its samples.
+
+    *name* says what shapes the front's numbers besides weights and samples: two fronts of one name, weights and samples
+    give the same. *reads* tells whether the front looks at a "module/parameter" for samples of these modalities,
+    *remains* whether the rest may. *front* runs on a stack, without gradients, and gives what ``rest.shapes`` names:
+    ``[clients, batch, *shape]``.
+    """
+
+    name: str
+    reads: Callable[[str, Collection[str]], bool]
+    front: Callable[[Nested, Tensors, Stack], Mapping[str, Tensor]]
+    remains: Callable[[str], bool]
+    rest: Model
+
+
+@runtime_checkable
+class Cuttable(Protocol):
+    """A model that can be cut before the first operation that trains; one without this method always runs whole."""
+
+    def cut(self, trainable: Collection[str]) -> Cut | None:
+        """Where to cut if these modules train; None if nothing comes before them. Clients' data play no part in it."""
         ...
 
 
+@cache
 def module(key: str) -> str:
     """The module of a "module/parameter" name."""
     return key.partition("/")[0]
 
 
+def predictable(tasks: Iterable[str], keys: Iterable[str]) -> list[str]:
+    """Those *tasks* whose head is among the modules of *keys*."""
+    held = {module(key) for key in keys}
+    return [task for task in tasks if f"head.{task}" in held]
+
+
+@cache
 def ballot(key: str) -> str:
     """What the votes on a "module/parameter" are counted under: its module; an offset's each task apart.
 

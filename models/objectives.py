@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -35,6 +35,15 @@ class Batch:
 class Objective(Protocol):
     """A loss over one client's batch, or over many clients' at once: the sum of their own mean losses."""
 
+    @property
+    def random(self) -> bool:
+        """Whether it hides something by lot, so that a sample is not the same each time."""
+        ...
+
+    def reach(self, model: Model, samples: Samples) -> Collection[str]:
+        """The "module/parameter" names that a loss on such *samples* depends on, if a node holds them."""
+        ...
+
     def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Random masks for *rows* samples, drawn from the client's own stream; empty if there are none."""
         ...
@@ -48,6 +57,12 @@ class Objective(Protocol):
 class Supervised:
     """The sum over tasks of the mean cross-entropy (classes) or mean squared error (numbers)."""
 
+    random: ClassVar = False
+
+    def reach(self, model: Model, samples: Samples) -> Collection[str]:
+        """What the model has a use for on these modalities and tasks."""
+        return model.held(samples.inputs, samples.targets)
+
     def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Nothing is hidden."""
         return {}
@@ -56,7 +71,7 @@ class Supervised:
         """Summed over clients, each the mean over its own samples."""
         outputs = model.forward(params, batch.inputs, tuple(batch.targets), stack)
         losses = [
-            average(per_sample(model.tasks[t], outputs[t], batch.targets[t]), batch.weight, f"head.{t}", stack)
+            average(per_sample(model.tasks[t], outputs[t], batch.targets[t], stack), batch.weight, f"head.{t}", stack)
             for t in batch.targets
         ]
         return torch.stack(losses).sum()
@@ -72,6 +87,12 @@ class Masked:
     """
 
     ratio: float = 0.5
+    random: ClassVar = True
+
+    def reach(self, model: Model, samples: Samples) -> Collection[str]:
+        """What the model has a use for on these modalities without any task, and their decoders."""
+        decoders = [f"decoder.{m}/{name}" for m in samples.inputs for name in ("weight", "bias")]
+        return (*model.held(samples.inputs, ()), *decoders)
 
     def hide(self, model: Model, samples: Samples, rows: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """At least one token of each sample hidden and one kept, about *ratio* of them."""
@@ -104,10 +125,13 @@ class Masked:
         return total
 
 
-def per_sample(task: Task, output: Tensor, target: Tensor) -> Tensor:
+def per_sample(task: Task, output: Tensor, target: Tensor, stack: Stack | None = None) -> Tensor:
     """The loss of each sample: ``[..., batch]``."""
     if not task.classes:
         return (output.squeeze(-1) - target) ** 2
+    if stack is not None:  # torch's own is slow on many rows of few classes
+        logits = output - output.detach().amax(-1, keepdim=True)
+        return logits.exp().sum(-1).log() - logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     losses = F.cross_entropy(output.flatten(0, -2), target.flatten(), reduction="none")
     return losses.view_as(target)
 

@@ -2,182 +2,156 @@
 
 The losses of different clients are independent, so the gradient of their sum holds each client's gradient side by
 side. Clients are sorted by number of steps: later steps work on a prefix of the stack, and who is done is left out.
-Only clients that train the same modules are stacked.
+So is a module that a client does not hold, or that its loss cannot reach. Only clients that train the same modules are
+stacked; those of a model that is not ``ragged`` must be alike in all that they hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.data.samples import Samples
-from models.model import Model, Stack, module, nest
-from models.objectives import Batch
-from models.training import Job, Recipe, trainable_keys
-
-FLOATS = 1_000_000  # trained weights that are stacked at a time: more no longer fit near the processor
-
-
-def fitting(numbers: int, limit: int = FLOATS) -> int:
-    """How many clients of so many numbers each to stack."""
-    return max(8, min(1000, limit // max(numbers, 1)))
+from models.choosing import Chooser, Load
+from models.feeding import Feeder
+from models.model import Model, Tensors, module
+from models.optimizers import clip_factors
+from models.stacks import Front, Weights
+from models.training import Job, Recipe, within_reach
 
 
-def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None = None) -> list[dict[str, Tensor]]:
-    """The weights after each job, *chunk* clients stacked at a time; the numbers do not depend on *chunk*."""
-    out: list[dict[str, Tensor]] = [{} for _ in jobs]
-    for trainable in dict.fromkeys(job.trains(recipe) for job in jobs):
-        places = [i for i, job in enumerate(jobs) if job.trains(recipe) == trainable]
-        alike = _train_alike(model, [jobs[i] for i in places], replace(recipe, trainable=trainable), chunk)
-        for i, result in zip(places, alike, strict=True):
-            out[i] = result
-    return out
-
-
-def _train_alike(model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None) -> list[dict[str, Tensor]]:
-    """The weights after each job, when all train the same modules."""
-    if not chunk:
-        chunk = fitting(max((_trained(job, recipe) for job in jobs), default=1))
-    rows = [job.rows(recipe) for job in jobs]
-    order = sorted(range(len(jobs)), key=lambda i: -len(rows[i]))
-    out: list[dict[str, Tensor]] = [{} for _ in jobs]
-    for start in range(0, len(order), chunk):
-        some = order[start : start + chunk]
-        results = _train_chunk(model, [jobs[i] for i in some], [rows[i] for i in some], recipe)
-        for i, result in zip(some, results, strict=True):
-            out[i] = result
-    return out
-
-
-def _trained(job: Job, recipe: Recipe) -> int:
-    """How many numbers a job trains."""
-    return sum(job.tensors[key].numel() for key in trainable_keys(job.tensors, recipe))
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights of several clients by "module/parameter", and the places of the clients that have each."""
-
-    values: dict[str, Tensor]
-    places: dict[str, np.ndarray]
-
-    @classmethod
-    def of(cls, jobs: Sequence[Job], trainable: frozenset[str]) -> Weights:
-        """Stacked; what all share and nobody trains is one tensor seen many times."""
-        values, places = {}, {}
-        for key in dict.fromkeys(key for job in jobs for key in job.tensors):
-            places[key] = np.array([i for i, job in enumerate(jobs) if key in job.tensors])
-            own = [jobs[i].tensors[key] for i in places[key]]
-            shared = module(key) not in trainable and all(t is own[0] for t in own)
-            values[key] = own[0].expand(len(own), *own[0].shape) if shared else torch.stack(own)
-        return cls(values, places)
-
-    def first(self, active: int) -> tuple[dict[str, Tensor], Stack]:
-        """The weights of the first *active* clients, and who holds what among them."""
-        values, rows = {}, {}
-        for key, places in self.places.items():
-            count = int(np.searchsorted(places, active))
-            values[key] = self.values[key][:count]
-            if count < active:
-                rows[key] = torch.from_numpy(places[:count])
-                rows.setdefault(module(key), rows[key])
-        return values, Stack(active, rows)
-
-
-class Feeder:
-    """The batches of several clients, padded to one width and gathered step by step."""
-
-    def __init__(self, model: Model, jobs: Sequence[Job], rows: Sequence[list[np.ndarray]], recipe: Recipe) -> None:
-        steps, width = max(len(r) for r in rows), recipe.batch_size
-        self.index = np.zeros((len(jobs), steps, width), np.int64)
-        self.weight = torch.zeros(len(jobs), steps, width, dtype=_dtype(jobs[0].samples))
-        for i, batches in enumerate(rows):
-            for s, some in enumerate(batches):
-                self.index[i, s, : len(some)] = some
-                self.weight[i, s, : len(some)] = 1
-        self.inputs = {m: _Pool(jobs, "inputs", m) for m in _held(model.shapes, jobs, "inputs")}
-        self.targets = {t: _Pool(jobs, "targets", t) for t in _held(model.tasks, jobs, "targets")}
-        masks = [job.masks(recipe, model, sum(len(b) for b in r)) for job, r in zip(jobs, rows, strict=True)]
-        self.hidden = {m: self._pad(masks, rows, m) for m in self.inputs if any(m in mask for mask in masks)}
-
-    def _pad(self, masks: Sequence[dict[str, Tensor]], rows: Sequence[list[np.ndarray]], m: str) -> Tensor:
-        held = [i for i, mask in enumerate(masks) if m in mask]
-        out = torch.zeros(len(held), *self.index.shape[1:], masks[held[0]][m].shape[-1], dtype=torch.bool)
-        for place, i in enumerate(held):
-            seen = 0
-            for s, some in enumerate(rows[i]):
-                out[place, s, : len(some)] = masks[i][m][seen : seen + len(some)]
-                seen += len(some)
-        return out
-
-    def step(self, s: int, active: int) -> Batch:
-        """Batch number *s* of the first *active* clients."""
-        index = self.index[:active, s]
-        return Batch(
-            {m: pool.gather(index) for m, pool in self.inputs.items() if pool.places[0] < active},
-            {t: pool.gather(index) for t, pool in self.targets.items() if pool.places[0] < active},
-            {m: h[: int(np.searchsorted(self.inputs[m].places, active)), s] for m, h in self.hidden.items()},
-            self.weight[:active, s],
-        )
-
-
-class _Pool:
-    """One modality's or task's values of all clients end to end."""
-
-    def __init__(self, jobs: Sequence[Job], kind: str, name: str) -> None:
-        own = [getattr(job.samples, kind).get(name) for job in jobs]
-        self.places = np.array([i for i, values in enumerate(own) if values is not None])
-        held = [values for values in own if values is not None]
-        self.values = held[0] if len(held) == 1 else torch.cat(held)
-        self.starts = np.cumsum([0, *(len(v) for v in held[:-1])])
-
-    def gather(self, index: np.ndarray) -> Tensor:
-        """``[holders, batch, ...]`` of the clients in *index* ``[clients, batch]``."""
-        count = int(np.searchsorted(self.places, len(index)))
-        rows = index[self.places[:count]] + self.starts[:count, None]
-        return self.values[torch.from_numpy(rows)]
-
-
-def _held(names: Iterable[str], jobs: Sequence[Job], kind: str) -> list[str]:
-    """Those *names* that anybody has, in the model's order: gradients are summed in that order, whoever is stacked."""
-    return [name for name in names if any(name in getattr(job.samples, kind) for job in jobs)]
-
-
-def _dtype(samples: Samples) -> torch.dtype:
-    return next(iter(samples.inputs.values())).dtype
-
-
-def _train_chunk(
-    model: Model, jobs: Sequence[Job], rows: Sequence[list[np.ndarray]], recipe: Recipe
+def train_all(
+    model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None = None, chooser: Chooser | None = None
 ) -> list[dict[str, Tensor]]:
-    weights = Weights.of(jobs, recipe.trainable)
-    keys = trainable_keys(weights.values, recipe)
-    state = {k: tuple(torch.zeros_like(weights.values[k]) for _ in range(recipe.optimizer.slots)) for k in keys}
-    feeder, reached = Feeder(model, jobs, rows, recipe), set[str]()
-    for s in range(len(rows[0])):
-        active = sum(len(r) > s for r in rows)
-        values, stack = weights.first(active)
-        leaves = {key: values[key].detach().requires_grad_() for key in keys if len(values[key])}
-        loss = recipe.objective.loss(model, nest(_present({**values, **leaves})), feeder.step(s, active), stack)
-        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        with torch.no_grad():
-            for (key, leaf), grad in zip(leaves.items(), grads, strict=True):
-                if grad is not None:
-                    reached.add(key)
-                    recipe.optimizer.update(leaf.detach(), grad, tuple(t[: len(leaf)] for t in state[key]), s + 1)
-    return [_own(job, i, weights, [key for key in keys if key in reached]) for i, job in enumerate(jobs)]
+    """The weights after each job, *chunk* clients stacked at a time, or as many as *chooser* finds best.
+
+    The numbers depend on neither. ValueError where a client has samples for which it lacks a module.
+    """
+    out: list[dict[str, Tensor]] = [{} for _ in jobs]
+    for places in _alike(model, jobs, recipe):
+        alike = [jobs[i] for i in places]
+        trainable = alike[0].trains(recipe)
+        results = _train_alike(model, alike, replace(recipe, trainable=trainable), chunk, chooser or Chooser())
+        for i, result in zip(places, results, strict=True):
+            out[i] = result
+    return out
 
 
-def _present(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value for key, value in values.items() if len(value)}
+def _alike(model: Model, jobs: Sequence[Job], recipe: Recipe) -> Iterator[list[int]]:
+    """Which jobs may share a stack."""
+    groups: dict[object, list[int]] = {}
+    for i, job in enumerate(jobs):
+        own = () if getattr(model, "ragged", True) else job.signature
+        groups.setdefault((job.trains(recipe), own), []).append(i)
+    yield from groups.values()
 
 
-def _own(job: Job, i: int, weights: Weights, keys: Sequence[str]) -> dict[str, Tensor]:
-    """Client *i*'s weights after training, apart from the stack's memory."""
-    mine = set(keys) & set(job.tensors)
-    trained = {key: weights.values[key][int(np.searchsorted(weights.places[key], i))].clone() for key in mine}
-    return {key: trained.get(key, value) for key, value in job.tensors.items()}
+def _train_alike(
+    model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None, chooser: Chooser
+) -> list[dict[str, Tensor]]:
+    """The weights after each job, when all train the same modules."""
+    orders = [job.orders(recipe) for job in jobs]
+    steps = [len(order) * -(-order.shape[1] // recipe.batch_size) for order in orders]
+    used = within_reach(model, jobs, recipe)
+    out = [dict(job.tensors) for job in jobs]
+    queue = [i for i in sorted(range(len(jobs)), key=lambda i: -steps[i]) if steps[i] and _trained(used[i], recipe)]
+    chunk = chunk if getattr(model, "stackable", True) else 1
+    while queue:
+        load = _load(model, jobs[queue[0]], used[queue[0]], recipe)
+        count = chunk or chooser.size(load, len(queue))
+        some, queue = queue[:count], queue[count:]
+        with chooser.running(load, len(some), sum(steps[i] for i in some)) as watch:
+            stack = _Stack(model, [jobs[i] for i in some], [used[i] for i in some], [orders[i] for i in some], recipe)
+            stack.train(watch)
+            results = stack.results()
+        for i, result in zip(some, results, strict=True):
+            out[i].update(result)
+    return out
+
+
+def _joined(grads: Sequence[Tensor], owned: set[int]) -> Tensor:
+    """Gradients side by side in memory that nobody else looks at; *owned*: what has been given out as such."""
+    if len(grads) > 1:
+        return torch.cat(list(grads), 1)
+    grad = grads[0]
+    if grad.data_ptr() in owned or not grad.is_contiguous():  # such as the gradients of two weights that are added
+        return grad.clone(memory_format=torch.contiguous_format)
+    owned.add(grad.data_ptr())
+    return grad
+
+
+def _trained(keys: Iterable[str], recipe: Recipe) -> bool:
+    return any(module(key) in recipe.trainable for key in keys)
+
+
+def _load(model: Model, job: Job, keys: Sequence[str], recipe: Recipe) -> Load:
+    """One such client: its weights, and of what it trains gradients, moments and what is made on the way."""
+    sizes = {key: job.tensors[key].numel() * job.tensors[key].element_size() for key in keys}
+    trained = sum(size for key, size in sizes.items() if module(key) in recipe.trainable)
+    nbytes = sum(sizes.values()) + trained * (recipe.optimizer.slots + 2)
+    return Load.of("train", (type(model), type(recipe.objective), recipe.batch_size), nbytes, trained)
+
+
+class _Stack:
+    """Some clients in training, those with the most steps first; *keys* are what the loss of each can reach."""
+
+    def __init__(
+        self,
+        model: Model,
+        jobs: Sequence[Job],
+        keys: Sequence[Sequence[str]],
+        orders: Sequence[np.ndarray],
+        recipe: Recipe,
+    ) -> None:
+        self.model, self.recipe = model, recipe
+        clients: list[Tensors] = [{key: job.tensors[key] for key in own} for job, own in zip(jobs, keys, strict=True)]
+        trained = {key for client in clients for key in client if module(key) in recipe.trainable}
+        self.weights = Weights.of(clients, trained)
+        dtype = next(value.dtype for value in clients[0].values() if value.is_floating_point())
+        self.feeder = Feeder(model, jobs, orders, recipe, dtype)
+        slots = range(recipe.optimizer.slots)
+        self.states = [tuple(torch.zeros_like(group.flat) for _ in slots) for group in self.weights.groups]
+        self.reached: set[str] = set()
+
+    def train(self, watch: Callable[[Tensor], None] | None = None) -> None:
+        """All steps of all of them; *watch* is shown the first loss."""
+        front = None
+        for s, active in enumerate(self.feeder.active):
+            if front is None or active < front.stack.count:
+                front = self.weights.first(active)
+            loss = self.recipe.objective.loss(self.model, front.params, self.feeder.step(s), front.stack)
+            if watch and not s:
+                watch(loss)
+            grads = torch.autograd.grad(loss, list(front.leaves.values()), allow_unused=True)
+            del loss
+            known = {key: grad for key, grad in zip(front.leaves, grads, strict=True) if grad is not None}
+            self.reached |= known.keys()
+            with torch.no_grad():
+                self._update(front, known, s + 1)
+
+    def _update(self, front: Front, grads: Mapping[str, Tensor], step: int) -> None:
+        """Move what is reached, all keys of a group at once."""
+        clip, factors, owned = self.recipe.clip, None, set[int]()
+        if clip is not None:
+            factors = clip_factors(clip, [(grads[key], front.rows(key)) for key in sorted(grads)], front.stack.count)
+        for group, state, count in zip(self.weights.groups, self.states, front.holders, strict=True):
+            got = {key: grads[key].reshape(count, -1) for key in group.keys if key in grads}
+            if not got:
+                continue
+            grad = _joined(list(got.values()), owned)
+            if factors is not None:
+                grad *= factors[group.rows[:count]].unsqueeze(1)
+            tensors = [tensor[:count] for tensor in (group.flat, *state)]
+            if len(got) == len(group.keys):
+                self.recipe.optimizer.update(tensors[0], grad, tensors[1:], step)
+                continue
+            for key, *own in zip(group.keys, *(tensor.split(group.sizes, 1) for tensor in tensors), strict=True):
+                if key in got:  # nobody's loss reaches the others
+                    self.recipe.optimizer.update(own[0], got[key].clone(), own[1:], step)
+
+    def results(self) -> list[dict[str, Tensor]]:
+        """What each client trained, apart from the stack's memory."""
+        return self.weights.own(self.reached)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
+from models.means import weighted_sum
 from models.model import Tensors, ballot, module
 
 Direction = Literal["up", "down", "sideways"]
@@ -36,6 +36,11 @@ class Promise(Mapping[str, Tensor]):
         """0 once its wave is over: the values are known, or at hand."""
         return 0 if self.wave.over else self._depth
 
+    @property
+    def known(self) -> Tensors | None:
+        """The values, if they have been computed."""
+        return self._values
+
     def fill(self, values: Tensors) -> None:
         """The values are known."""
         self._values, self._depth, self._settle = values, 0, dict
@@ -58,13 +63,33 @@ class Promise(Mapping[str, Tensor]):
         return key in self._keys
 
 
+class Ghost(Promise):
+    """Tensors of which only the names are known, while a run is replayed; filled from a checkpoint, or never asked."""
+
+    def __init__(self, keys: Collection[str]) -> None:
+        super().__init__(keys, 0, Wave(over=True), _unknown)
+
+
+def _unknown() -> Tensors:
+    raise RuntimeError("a replay has asked for weights that no checkpoint has given it")
+
+
+def plain(tensors: Tensors) -> Tensors:
+    """The mapping in which a promise that has been kept holds its values."""
+    while isinstance(tensors, Promise) and tensors.known is not None:
+        tensors = tensors.known
+    return tensors
+
+
 def depth(tensors: Tensors) -> int:
     """How many trainings stand one behind another before *tensors* are known."""
     return tensors.depth if isinstance(tensors, Promise) else 0
 
 
 def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[], Tensors]) -> Tensors:
-    """What *compute* makes of *needs*: now if they are known, else a promise."""
+    """What *compute* makes of *needs*: now if they are known, else a promise; of a ghost, a ghost."""
+    if any(isinstance(t, Ghost) and t.known is None for t in needs):
+        return Ghost(keys)
     waiting = [t for t in needs if isinstance(t, Promise) and t.depth]
     if not waiting:
         return compute()
@@ -94,7 +119,8 @@ class State:
 
     def reported(self, modules: Collection[str]) -> State:
         """What the sender holds once a report of *modules* is delivered: the same weights, no votes."""
-        return replace(self, samples={name: n for name, n in self.samples.items() if module(name) not in modules})
+        samples = {name: n for name, n in self.samples.items() if module(name) not in modules}
+        return State(self.tensors, samples, self.base, self.extra)
 
 
 @dataclass(frozen=True)
@@ -137,11 +163,8 @@ def _mean(key: str, voters: Sequence[tuple[float, State]], own: Tensor) -> Tenso
     total = sum(weight for weight, _ in voters)
     if total <= 0:
         return own
-    out = torch.zeros_like(own)
-    for weight, state in voters:
-        if weight:
-            out += state.tensors[key] * (weight / total)
-    return out
+    some = [(weight / total, state.tensors[key]) for weight, state in voters if weight]
+    return weighted_sum([value for _, value in some], [weight for weight, _ in some])
 
 
 def merge(
@@ -164,16 +187,18 @@ def merge(
     out = rule(own, received, modules, direction, len(received) if registered is None else registered)
     if direction == "sideways":
         return out
-    held = {ballot(key) for key in own.tensors if module(key) in set(modules)}
+    some = set(modules)
+    held = {ballot(key) for key in own.tensors if module(key) in some}
     votes = {name: own.samples.get(name, 0) + sum(v.state.samples.get(name, 0) for v in received) for name in held}
-    return replace(out, samples={**own.samples, **{name: n for name, n in votes.items() if n}})
+    return State(out.tensors, {**own.samples, **{name: n for name, n in votes.items() if n}}, out.base, out.extra)
 
 
 def _replaced(own: State, other: State, modules: set[str]) -> State:
     keys = {key for key in own.tensors if key in other.tensors and module(key) in modules}
 
-    def compute() -> dict[str, Tensor]:
-        return {key: other.tensors[key] if key in keys else value for key, value in own.tensors.items()}
+    def compute() -> dict[str, Tensor]:  # asks *own* for no more than stays: what is replaced need not be known
+        return {key: (other if key in keys else own).tensors[key] for key in own.tensors}
 
     tensors = lazily(own.tensors, [own.tensors, other.tensors], compute)
-    return replace(own, tensors=tensors, base=replace(other, base=None))
+    base = other if other.base is None else State(other.tensors, other.samples, None, other.extra)
+    return State(tensors, own.samples, base, own.extra)

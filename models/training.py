@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from models.data.samples import Samples
@@ -25,6 +26,7 @@ class Recipe:
     batch_size: int  # 2 or more; every batch is padded to it when clients are stacked
     trainable: frozenset[str] = frozenset()  # modules; the others are frozen
     public: bool = False  # train on the study's public samples instead of the node's own
+    clip: float | None = None  # the most that the 2-norm of a client's gradient, over all that it trains, may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,23 @@ class Job:
         """The modules that this node trains."""
         return recipe.trainable if self.trainable is None else recipe.trainable & self.trainable
 
+    @property
+    def signature(self) -> tuple[tuple[str, ...], ...]:
+        """What it holds and has samples of, by name."""
+        return tuple(self.tensors), tuple(self.samples.inputs), tuple(self.samples.targets)
+
+    def orders(self, recipe: Recipe) -> np.ndarray:
+        """In which order each epoch sees the samples, ``[epochs, samples]``."""
+        return orders(self.seed, self.node, self.step, len(self.samples), recipe.epochs)
+
     def rows(self, recipe: Recipe) -> list[np.ndarray]:
         """Which samples each step sees."""
         return batches(self.seed, self.node, self.step, len(self.samples), recipe.batch_size, recipe.epochs)
 
     def masks(self, recipe: Recipe, model: Model, rows: int) -> dict[str, Tensor]:
         """Which tokens are hidden, for *rows* samples in the order in which they are seen."""
+        if not recipe.objective.random:
+            return {}
         return recipe.objective.hide(model, self.samples, rows, stream(self.seed, "mask", self.node, self.step))
 
 
@@ -56,9 +69,17 @@ def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: in
 
     A pure function, so that another implementation can be fed the same.
     """
+    every = orders(seed, node, step, n, epochs)
+    return [order[i : i + batch_size] for order in every for i in range(0, n, batch_size)]
+
+
+def orders(seed: int, node: str, step: int, n: int, epochs: int) -> np.ndarray:
+    """In which order each epoch of a node's training number *step* sees its *n* samples: ``[epochs, n]``."""
     rng = stream(seed, "batches", node, step)
-    orders = [rng.permutation(n) for _ in range(epochs)]
-    return [order[i : i + batch_size] for order in orders for i in range(0, n, batch_size)]
+    out = np.empty((epochs, n), np.int64)
+    for order in out:
+        order[:] = rng.permutation(n)
+    return out
 
 
 def trainable_keys(tensors: Collection[str], recipe: Recipe) -> list[str]:
@@ -66,10 +87,29 @@ def trainable_keys(tensors: Collection[str], recipe: Recipe) -> list[str]:
     return [key for key in tensors if module(key) in recipe.trainable]
 
 
+def within_reach(model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[tuple[str, ...]]:
+    """Of each job, the "module/parameter" names that its loss depends on and that its node holds.
+
+    ValueError where a node has samples for which it lacks a module.
+    """
+    known: dict[object, tuple[str, ...]] = {}
+    for job in jobs:
+        if job.signature not in known:
+            reach = dict.fromkeys(recipe.objective.reach(model, job.samples))
+            known[job.signature] = tuple(key for key in job.tensors if key in reach)
+            held = {module(key) for key in job.tensors}
+            lacking = [name for key in reach if not (name := module(key)).startswith("offset.") and name not in held]
+            if lacking and getattr(model, "ragged", True):
+                raise ValueError(f"{job.node}: its samples need {lacking[0]}, which it does not hold")
+    return [known[job.signature] for job in jobs]
+
+
 def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
     """The weights after the job; those that no loss reaches stay as they are."""
     recipe = replace(recipe, trainable=job.trains(recipe))
     own = {key: job.tensors[key].clone().requires_grad_() for key in trainable_keys(job.tensors, recipe)}
+    if not own:
+        return dict(job.tensors)
     optimizer = recipe.optimizer.torch(own.values())
     rows = job.rows(recipe)
     hidden = job.masks(recipe, model, sum(len(r) for r in rows))
@@ -82,8 +122,14 @@ def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
         )
         seen += len(some)
         optimizer.zero_grad()
-        recipe.objective.loss(model, nest({**job.tensors, **own}), batch).backward()
+        loss = recipe.objective.loss(model, nest({**job.tensors, **own}), batch)
+        if loss.requires_grad:
+            loss.backward()
         reached |= {key for key, value in own.items() if value.grad is not None}
+        if recipe.clip is not None:
+            for value in own.values():  # in memory of its own: weights that are added may share one gradient
+                value.grad = None if value.grad is None else value.grad.clone()
+            torch.nn.utils.clip_grad_norm_(own.values(), recipe.clip)
         optimizer.step()
     return {**job.tensors, **{key: own[key].detach() for key in own if key in reached}}
 

@@ -17,5 +17,6 @@ from .presence import Churn as Churn
 from .presence import Timetable as Timetable
 from .records import Log as Log
 from .run import simulate as simulate
+from .selection import RandomOf as RandomOf
 from .workloads import CostOnly as CostOnly
 from .workloads import Size as Size

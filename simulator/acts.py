@@ -65,7 +65,7 @@ class Acts:
         def close(status: Status) -> None:
             job.flow.cancel()
             flops, joules = work.flops if status == "done" else job.flops, there.finish(job, "compute", start)
-            row = (node, self.hierarchy.tier(node), "", at.round, at.turn, "+".join(modules), start, self.env.now)
+            row = (node, there.tier, "", at.round, at.turn, "+".join(modules), start, self.env.now)
             self.log.spans.append(Span("compute", *row, joules, 0, flops, status, activity))
 
         yield from closed(_one(job.flow), close)

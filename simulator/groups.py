@@ -5,6 +5,8 @@ so in *virtual time* nothing ever has to be worked out twice: a clock of which e
 (Parekh and Gallager 1993; Demers, Keshav and Shenker 1989). In throughput mode it counts bits per transfer, which pass
 at one rate for all (the DCF of 802.11: equal chances to send, so a slow station slows all down); in airtime mode it
 counts seconds of the medium per transfer. A transfer ends when that clock has advanced by what it needs.
+
+Where each has a link of its own nothing is shared: the clock is the time, and a transfer needs its own seconds.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Amount = float | Sequence[float] | Floats  # one for all, or one per member
-Sharing = Literal["throughput", "airtime"]
+Sharing = Literal["throughput", "airtime", "none"]
 ROUNDING = 1e-12  # relative: what ends so little after a time ends at it, as on the fluid
 
 
@@ -103,19 +105,21 @@ def cell_round(
 ) -> CellRound:
     """One round of the members of a cell: down, compute, up, one after the other for each, all on one medium.
 
-    Any figure may be one for all or one per member (arrays of one length). A transfer of no bits takes no time, not
-    even its latency. Uploads of the early share the medium with downloads of the late. Exact but for rounding, in
-    n log n steps. Raises ValueError for figures that make no sense, naming the first member at fault.
+    With *sharing* none, each has a link of its own instead. Any figure may be one for all or one per member (arrays of
+    one length). A transfer of no bits takes no time, not even its latency. Uploads of the early share the medium with
+    downloads of the late. Exact but for rounding, in n log n steps. Raises ValueError for figures that make no sense,
+    naming the first member at fault.
     """
-    if sharing not in ("throughput", "airtime"):
-        raise ValueError(f"sharing must be throughput or airtime, got {sharing!r}")
+    if sharing not in get_args(Sharing):
+        raise ValueError(f"sharing must be {' or '.join(get_args(Sharing))}, got {sharing!r}")
     up_rate, down_rate, down_bits, compute, up_bits, up_wait, down_wait, start = _checked(
         up_bits_per_s=up_bits_per_s, down_bits_per_s=down_bits_per_s, down_bits=down_bits,
         compute_seconds=compute_seconds, up_bits=up_bits, up_latency=up_latency, down_latency=down_latency, start=start,
     )  # fmt: skip
     down, up = _transfers(down_bits, 1 / down_rate, sharing), _transfers(up_bits, 1 / up_rate, sharing)
     begin, pause = start + np.where(down_bits > 0, down_wait, 0.0), compute + np.where(up_bits > 0, up_wait, 0.0)
-    coming, going, pace = _in_step(begin, pause, down, up) or _one_by_one(begin, pause, down, up)
+    apart = _apart(begin, pause, down, up) if sharing == "none" else None
+    coming, going, pace = apart or _in_step(begin, pause, down, up) or _one_by_one(begin, pause, down, up)
     return CellRound(coming.end, coming.end + compute, going.end, (down, coming), (up, going), pace)
 
 
@@ -147,6 +151,15 @@ def _passed(transfers: Transfers, times: Times, seconds: float, clock: float) ->
     share = np.where(times.begin < seconds, np.clip((clock - times.clock) / need, 0.0, 1.0), 0.0)
     bits = transfers.bits * np.where(over(times.end, seconds), 1.0, share)
     return bits, bits * transfers.per_bit
+
+
+def _apart(begin: Floats, pause: Floats, down: Transfers, up: Transfers) -> tuple[Times, Times, Pace]:
+    """The round where nobody waits for anybody."""
+    coming = Times(begin, begin, begin + down.need)
+    ready = coming.end + pause
+    going = Times(ready, ready, ready + up.need)
+    until = np.array([begin.min(), going.end.max()])
+    return coming, going, Pace(until, until)
 
 
 def _in_step(begin: Floats, pause: Floats, down: Transfers, up: Transfers) -> tuple[Times, Times, Pace] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from simulator.plan import Stage
@@ -99,9 +99,25 @@ class Workload(Protocol[S]):
         direction: Direction,
         count: int,
     ) -> S:
-        """*own* with *modules* replaced by what a rule makes of what was received; *count* children are registered."""
+        """*own* with *modules* replaced by what a rule makes of what was received.
+
+        *count* children are registered, whether they were asked in this round or not.
+        """
         ...
 
     def evaluate(self, states: Mapping[str, S]) -> Iterable[Score]:
         """Figures of several nodes' models."""
+        ...
+
+
+@runtime_checkable
+class Groupable(Protocol):
+    """What a workload has as well if members of a group, each with a state of its own, can run as arrays.
+
+    Then packing takes no work, and the size of a packet and the modules in it follow from the stage, its two ends and
+    the modules asked for: they are asked of one member and hold for all. What a training takes may differ.
+    """
+
+    def unlike(self, children: Sequence[str]) -> str | None:
+        """Why packets of these siblings, to and from their parent, can differ in some stage; None if they cannot."""
         ...

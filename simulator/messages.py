@@ -39,7 +39,6 @@ class Message:
         self.start = acts.env.now
         self.latencies = acts.network.latencies(hops, self.start)
         self.transfer: Transfer | None = None
-        self.listener = ""  # of a message to many, one of them
 
     def travel(self) -> Steps:
         """The latency, attempts until the air carries, and the flow."""
@@ -81,46 +80,32 @@ class Message:
 
     def record(self, status: Status, kinds: Sequence[str] = BOTH) -> None:
         """Write the spans of both ends of every hop, or of one end, and charge them."""
-        acts, nbytes = self.acts, self.packet.nbytes
+        acts, nbytes, now = self.acts, self.packet.nbytes, self.acts.env.now
         if status == "interrupted":
             nbytes = int(self.transfer.flow.passed // 8) if self.transfer else 0
         if self.transfer and "transmit" in kinds:
             self.transfer.flow.cancel()
+        when = (self.at.round, self.at.turn, "+".join(self.packet.modules), self.start, now)
         for index, hop in enumerate(self.hops):
-            ends: tuple[tuple[Kind, str, str, float], ...] = (
-                ("transmit", hop.sender, hop.receiver, self.transmit(index)),
-                ("receive", hop.receiver, hop.sender, self.receive(index)),
+            ends: tuple[tuple[Kind, str, str, Callable[[int], float]], ...] = (
+                ("transmit", hop.sender, hop.receiver, self.transmit),
+                ("receive", hop.receiver, hop.sender, self.receive),
             )
             for kind, node, peer, joules in ends:
-                if kind not in kinds:
-                    continue
-                there, names = acts.nodes[node], "+".join(self.packet.modules)
-                drawn = joules if there.profile else 0.0
-                there.draw((self, index, kind), kind, drawn, self.start)
-                row = (
-                    node,
-                    acts.hierarchy.tier(node),
-                    peer,
-                    self.at.round,
-                    self.at.turn,
-                    names,
-                    self.start,
-                    acts.env.now,
-                )
-                acts.log.spans.append(Span(kind, *row, drawn, nbytes, 0.0, status, self.activity))
+                if kind in kinds:
+                    there = acts.nodes[node]
+                    drawn = joules(index) if there.profile else 0.0
+                    there.draw((self, index, kind), kind, drawn, self.start)
+                    row = (kind, node, there.tier, peer, *when, drawn, nbytes, 0.0, status, self.activity)
+                    acts.log.spans.append(Span(*row))
             if "transmit" in kinds:
                 self._network(index, hop)
 
     def _network(self, index: int, hop: Hop) -> None:
-        """Charge the network behind a hop to its upper end, or to the lower where that costs nothing."""
-        if not (self.transfer and self.acts.costs.infrastructure and hop.link.infrastructure_joules_per_byte):
-            return
-        tree = self.acts.hierarchy
-        ends = sorted((hop.sender, self.listener or hop.receiver), key=tree.depth)
-        node = next((self.acts.nodes[end] for end in ends if self.acts.nodes[end].profile), None)
-        if node:
-            joules = self.transfer.infrastructure_joules(index)
-            node.account.add("infrastructure", joules, self.start, self.acts.env.now)
+        """Charge the network behind a hop."""
+        if self.transfer and hop.payer and self.acts.costs.infrastructure and hop.link.infrastructure_joules_per_byte:
+            joules, account = self.transfer.infrastructure_joules(index), self.acts.nodes[hop.payer].account
+            account.add("infrastructure", joules, self.start, self.acts.env.now)
 
 
 class Cast:
@@ -149,7 +134,6 @@ class Cast:
             del self.acts.casts[self.key]
             slowest = min(self.members, key=lambda m: m.hops[0].bits_per_s)
             sent = Message(self.acts, (replace(slowest.hops[0], receiver="*"),), slowest.packet, "down", slowest.at)
-            sent.listener = slowest.hops[0].receiver
         except Interrupt:
             self.acts.casts.pop(self.key, None)
             return

@@ -37,6 +37,7 @@ class Hop:
     radios: tuple[Resource, ...] = ()
     channel: Channel | None = None
     shared: bool = False
+    payer: str | None = None  # who is charged for the network behind it: the upper end, or the lower if that is free
 
     @property
     def fades(self) -> bool:
@@ -101,7 +102,9 @@ class Network:
         if link.carrier_hertz and self._costs.half_duplex:
             radios = tuple(self._resource(f"radio of {end}", 1.0) for end in (sender, receiver))
         channel, shared = tree.channel(sender, receiver), medium is not None
-        rest = (stations if link.carrier_hertz else (), radios, channel, shared)
+        ends = sorted((sender, receiver), key=tree.depth)
+        payer = next((end for end in ends if tree.profile(end)), None)
+        rest = (stations if link.carrier_hertz else (), radios, channel, shared, payer)
         one_way = f"{sender} -> {receiver}"
         if shared or link.half_duplex or (channel and channel.over == "outage"):
             air = medium or (" - ".join(sorted((sender, receiver))) if link.half_duplex else one_way)
@@ -176,11 +179,12 @@ class Network:
                 yield node, link.infrastructure_watts
 
         for group in tree.groups():
-            medium = f"{group.parent}|{group.link.name}"
-            if group.link.infrastructure_watts and medium not in seen:
-                seen.add(medium)
+            medium, watts = f"{group.parent}|{group.link.name}", group.link.infrastructure_watts
+            if watts and medium not in seen:
+                if group.link.shared:
+                    seen.add(medium)
                 payer = group.parent if tree.profile(group.parent) else f"{group.parent}/*"
-                yield payer, group.link.infrastructure_watts
+                yield payer, watts if group.link.shared else watts * group.count
 
     def _random(self, purpose: str, hop: Hop, now: float) -> np.random.Generator:
         """A stream of its own for each purpose, hop and moment."""

@@ -112,9 +112,16 @@ class Node:
     """
 
     def __init__(
-        self, env: Environment, name: str, profile: DeviceProfile | None, costs: Costs, processor: Resource | None
+        self,
+        env: Environment,
+        name: str,
+        tier: str,
+        profile: DeviceProfile | None,
+        costs: Costs,
+        processor: Resource | None,
     ) -> None:
-        self.env, self.name, self.profile, self.costs, self.processor = env, name, profile, costs, processor
+        self.env, self.name, self.tier, self.profile = env, name, tier, profile
+        self.costs, self.processor = costs, processor
         self.account = Account(costs.carbon)
         self.here, self.since = True, env.now
         self.doing: dict[Process, None] = {}
@@ -225,7 +232,7 @@ def nodes_of(fluid: Fluid, hierarchy: Hierarchy, costs: Costs, seed: int) -> Map
             processor = hosts[str(host)].processor
         elif profile is not None:
             processor = fluid.resource(f"processor of {name}", 1.0)
-        node = out[name] = Node(fluid.env, name, profile, costs, processor)
+        node = out[name] = Node(fluid.env, name, hierarchy.tier(name), profile, costs, processor)
         if profile is not None and host is not None:
             node.core, node.host = 1 / profile.cores, hosts[str(host)]
             node.host.nodes.append(node)

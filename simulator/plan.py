@@ -11,6 +11,7 @@ from simpy import Environment, Event, Process
 from simpy.events import Condition
 
 from simulator.records import Moment
+from simulator.selection import Select, everyone
 
 Wait = Callable[[Environment, Sequence[Process]], Event]
 
@@ -61,11 +62,15 @@ class FirstOf:
 
 @dataclass(frozen=True, slots=True)
 class TierPlan:
-    """How a node of this tier gathers its children: *modules* travel between them, *rounds* times per own report."""
+    """How a node of this tier gathers its children: *modules* travel between them, *rounds* times per own report.
+
+    Each time it asks those that *select* chooses of the children that are there, and waits for them as *wait* says.
+    """
 
     modules: tuple[str, ...]
     rounds: int = 1
     wait: Wait = barrier
+    select: Select = everyone
 
     def __post_init__(self) -> None:
         if not isinstance(self.rounds, int) or self.rounds < 1:

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
+from zlib import crc32
 
-from simpy import Environment, Event, Interrupt, Process
+import numpy as np
+from simpy import Environment, Event, Interrupt
 
 from simulator.acts import Acts, GoneError
+from simulator.broods import Brood, brood
 from simulator.cohorts import Cohort
 from simulator.costs import Costs
-from simulator.interfaces import Activity, Arrival, Work, Workload
+from simulator.interfaces import Activity, Arrival, Workload
 from simulator.life import begin
+from simulator.members import Members
 from simulator.messages import Steps
-from simulator.nodes import BACKGROUND
-from simulator.plan import Evaluate, Stage
+from simulator.plan import Evaluate, Stage, TierPlan
 from simulator.presence import Presence
-from simulator.records import At, Log, Metric, Moment
+from simulator.records import At, Log, Moment
+from simulator.scoring import Scoring
+from simulator.selection import chosen, everyone
+from simulator.trips import Task, Who
 from topologies.hierarchy import Hierarchy
+from topologies.streams import stream
 
 S = TypeVar("S")
-
-
-@dataclass(frozen=True, slots=True)
-class Sitting(Generic[S]):
-    """A model to be scored: whose, when, and at which moment."""
-
-    time_s: float
-    at: At
-    node: str
-    moment: Moment
-    state: S
 
 
 class Federation(Generic[S]):
@@ -52,18 +48,20 @@ class Federation(Generic[S]):
         seed: int,
     ) -> None:
         self.env, self.hierarchy, self.workload, self.stages, self.log = env, hierarchy, workload, stages, log
-        self.evaluate, self.on_round = evaluate, on_round
+        self.on_round, self.seed = on_round, seed
         self.acts = Acts(env, hierarchy, costs, seed, log)
         begin(self.acts, presence)
         self.tiers = {tier for stage in stages for tier in (stage.at, *stage.plan)}  # that take part
         self.states = {n: workload.start(n) for n in hierarchy.nodes() if hierarchy.tier(n) in self.tiers}
         self.steps: Counter[str] = Counter()
+        self.members = Members(workload, self.states, self.steps)
+        for cohort in self.cohorts():
+            self.members.start(cohort)
         self.round = 0
         root = hierarchy.tier(hierarchy.root)
-        self.last_round = sum(stage.plan[root].rounds for stage in stages if root in stage.plan)
+        last_round = sum(stage.plan[root].rounds for stage in stages if root in stage.plan)
+        self.scoring = Scoring(self.acts, workload, evaluate, last_round, self.steps)
         self._informed: dict[str, int] = {}  # the rounds in the root's model that each node received last
-        self._sittings: list[Sitting[S]] = []
-        self._scoring: list[Process] = []
 
     def run(self, final_broadcast: bool) -> Steps:
         """All stages in sequence, each closed by a broadcast of what it changed."""
@@ -75,23 +73,18 @@ class Federation(Generic[S]):
             yield from self.rounds(root, stage, At(self.round))
             if stage.preinstalled or final_broadcast or stage is not self.stages[-1]:
                 yield from self.broadcast(root, stage, (), At(self.round))
-        yield self.env.all_of(self._scoring)
+        yield self.scoring.done()
         self.close_round()
 
     def close_round(self) -> None:
         """Score what is waiting, and say that a round is over."""
-        self._scoring = [process for process in self._scoring if process.is_alive]
-        self._score()
+        self.scoring.score()
         self.on_round(self.round, self.log)
 
-    def active(self, node: str, stage: Stage) -> Iterator[str]:
-        """The nearest nodes below that train or gather; those between only forward."""
-        for child in self.hierarchy.children(node):
-            tier = self.hierarchy.tier(child)
-            if tier == stage.at or tier in stage.plan:
-                yield child
-            else:
-                yield from self.active(child, stage)
+    def cohorts(self, *parents: str) -> Sequence[Cohort]:
+        """Those that take part, of some parents or of all."""
+        groups = self.acts.cohorts
+        return [c for parent in parents or groups for c in groups.get(parent, ()) if c.tier in self.tiers]
 
     def rounds(self, node: str, stage: Stage, at: At) -> Steps:
         """*node* trains, or gathers its children as often as its plan says."""
@@ -99,7 +92,7 @@ class Federation(Generic[S]):
         if tier == stage.at:
             yield from self.train(node, stage, at)
             return
-        children = tuple(self.active(node, stage))
+        children = brood(self.hierarchy, node, stage, self.cohorts(node))
         if tier not in stage.plan:
             yield from self.gather(node, children, stage, at)
             return
@@ -109,20 +102,18 @@ class Federation(Generic[S]):
                 self.round += 1
             here = At(self.round) if root else replace(at, turns=(*at.turns, turn))
             arrivals = yield from self.gather(node, children, stage, here)
-            count = len(children) + sum(c.count for c in self.acts.cohorts.get(node, ()) if c.tier == stage.at)
-            yield from self.merge(node, arrivals, stage, here, count)
+            yield from self.merge(node, arrivals, stage, here, len(children))
+            del arrivals  # or what came in would be held until the next round is over
             if root:
                 self.close_round()
 
-    def gather(
-        self, node: str, children: Sequence[str], stage: Stage, at: At
-    ) -> Generator[Event, Any, list[Arrival[S]]]:
-        """Ask every child for a report and wait as the plan says; who is late by then is interrupted."""
+    def gather(self, node: str, children: Brood, stage: Stage, at: At) -> Generator[Event, Any, list[Arrival[S]]]:
+        """Ask children for a report and wait as the plan says; who is late by then is interrupted."""
         plan = stage.plan.get(self.hierarchy.tier(node))
         modules = plan.modules if plan else ()
-        cohorts = [cohort for cohort in self.acts.cohorts.get(node, ()) if cohort.tier == stage.at]
-        uploads = [self.env.process(self.report(child, node, modules, stage, at)) for child in children]
-        uploads += [self.env.process(self._report_all(cohort, modules, stage, at)) for cohort in cohorts]
+        nodes, cohorts = self.asked(node, children, plan, stage, at)
+        uploads = [self.env.process(self.report(child, node, modules, stage, at)) for child in nodes]
+        uploads += [self.env.process(self._report_all(c, who, modules, stage, at)) for c, who in cohorts.items()]
         try:
             yield plan.wait(self.env, uploads) if plan else self.env.all_of(uploads)
             late = [upload for upload in uploads if upload.is_alive]
@@ -134,19 +125,34 @@ class Federation(Generic[S]):
                 if upload.is_alive:
                     upload.interrupt("late")
             raise
-        for child, upload in zip(children, uploads, strict=False):
+        for child, upload in zip(nodes, uploads, strict=False):
             if upload in late:
                 self.acts.happen(child, "late", f"dropped by {node} in {at}")
-        for cohort, upload in zip(cohorts, uploads[len(children) :], strict=True):
-            if missing := cohort.count - len(_reports(upload.value)):
-                self.acts.happen(cohort.name, "late", f"{missing} of {cohort.count} dropped by {node} in {at}")
-        return [report for upload in uploads for report in _reports(upload.value)]
+        for (cohort, who), upload in zip(cohorts.items(), uploads[len(nodes) :], strict=True):
+            asked = cohort.count if isinstance(who, slice) else len(who)
+            if missing := asked - len(_reports(upload.value)):
+                self.acts.happen(cohort.name, "late", f"{missing} of {asked} dropped by {node} in {at}")
+        arrivals = [report for upload in uploads for report in _reports(upload.value)]
+        return arrivals if self.members.alike else children.in_order(arrivals)
+
+    def asked(
+        self, node: str, children: Brood, plan: TierPlan | None, stage: Stage, at: At
+    ) -> tuple[Sequence[str], Mapping[Cohort, Who]]:
+        """The children that are to report: those that the plan selects of the present ones."""
+        if plan is None or plan.select is everyone:
+            return children.all()
+        random = stream(self.seed, "select", node, crc32(f"{stage.name}|{at}".encode()))
+        if all(self.acts.nodes[child].here for child in children.nodes):
+            return children.some(chosen(plan.select, children, random))
+        there = [n for n, child in enumerate(children) if child not in self.acts.nodes or self.acts.nodes[child].here]
+        places = chosen(plan.select, [children[n] for n in there], random)
+        return children.some(np.array(there, np.int64)[places])
 
     def merge(self, node: str, arrivals: list[Arrival[S]], stage: Stage, at: At, count: int) -> Steps:
         """Merge in child order, not in order of arrival: float sums see the order."""
         modules = stage.plan[self.hierarchy.tier(node)].modules
         if arrivals:
-            yield from self.compute(node, "merge", modules, at, count=len(arrivals))
+            yield from self.compute(node, "merge", modules, at, len(arrivals))
             self.states[node] = self.workload.merge(node, self.states[node], arrivals, modules, "up", count)
         else:
             self.acts.happen(node, "no_arrivals", f"keeps its own model in {at}")
@@ -182,16 +188,12 @@ class Federation(Generic[S]):
         return Arrival(child, packet.wire)
 
     def _report_all(
-        self, cohort: Cohort, modules: tuple[str, ...], stage: Stage, at: At
+        self, cohort: Cohort, who: Who, modules: tuple[str, ...], stage: Stage, at: At
     ) -> Generator[Event, Any, list[Arrival[S]]]:
-        """The reports of all members that have arrived when it ends or is interrupted."""
-        names = [group.name for group in cohort.groups]
-        down = self.workload.pack(cohort.parent, names[0], self.states[cohort.parent], modules)
-        works = [self.workload.work(name, "train", cohort.steps, stage.trainable) for name in names]
-        up = self.workload.pack(names[0], cohort.parent, self.states[cohort.parent], modules)
-        cohort.steps += 1
-        arrived = yield from cohort.go(down, works, up, at, stage.trainable)
-        return [Arrival(cohort.name, up.wire)] * arrived
+        """The reports of those members that have arrived when it ends or is interrupted."""
+        task = self.members.task(cohort, who, modules, stage.trainable)
+        done = yield from cohort.go(task, at, who)
+        return self.members.trained(cohort, who, task, done, modules)
 
     def send_down(
         self, parent: str, child: str, modules: tuple[str, ...], at: At, version: int, *, preinstalled: bool = False
@@ -229,12 +231,13 @@ class Federation(Generic[S]):
             yield from self.broadcast(child, stage, modules, at)
 
         def inform_all(cohort: Cohort) -> Steps:
-            down = self.workload.pack(node, cohort.groups[0].name, self.states[node], modules)
+            down, nothing = self.members.news(cohort, modules), np.zeros(cohort.count)
             if not stage.preinstalled:
-                yield from cohort.go(down, [Work(0.0)] * len(cohort.groups), None, at)
+                yield from cohort.go(Task(down, nothing, nothing, None), at)
+            self.members.informed(cohort, down, modules)
 
         informed = [inform(child) for child in self.informed(node)]
-        informed += [inform_all(cohort) for cohort in self.acts.cohorts.get(node, ()) if cohort.tier in self.tiers]
+        informed += [inform_all(cohort) for cohort in self.cohorts(node)]
         yield self.env.all_of([self.env.process(each) for each in informed])
 
     def informed(self, node: str) -> Iterator[str]:
@@ -252,39 +255,14 @@ class Federation(Generic[S]):
         self.states[node] = self.workload.train(node, self.states[node], self.steps[node])
         self.steps[node] += 1
 
-    def compute(
-        self, node: str, activity: Activity, modules: Sequence[str], at: At, *, count: int = 1, weight: float = 1.0
-    ) -> Steps:
+    def compute(self, node: str, activity: Activity, modules: Sequence[str], at: At, count: int = 1) -> Steps:
         """Let an activity's work flow through the node's processor."""
         work = self.workload.work(node, activity, self.steps[node], modules, count)
-        yield from self.acts.compute(node, activity, work, modules, at, weight=weight)
+        yield from self.acts.compute(node, activity, work, modules, at)
 
     def examine(self, node: str, moment: Moment, at: At) -> None:
-        """Have a node's model scored if the scenario wants it; the work goes on in the background."""
-        if self.evaluate.wants(self.hierarchy.tier(node), moment, at.round, self.last_round):
-            self._sittings.append(Sitting(self.env.now, at, node, moment, self.states[node]))
-            self._scoring.append(self.env.process(self._evaluate(node, at)))
-
-    def _evaluate(self, node: str, at: At) -> Steps:
-        if not self.acts.nodes[node].here:  # what it was given came preinstalled
-            return
-        with self.acts.interruptible(node):
-            try:
-                yield from self.compute(node, "evaluate", (), at, weight=BACKGROUND)
-            except Interrupt:  # the score stands: it is of the model that the node had
-                return
-
-    def _score(self) -> None:
-        """Score together what is waiting, every node once at a time."""
-        waiting, self._sittings = self._sittings, []
-        while waiting:
-            now: dict[str, Sitting[S]] = {}
-            waiting = [sitting for sitting in waiting if now.setdefault(sitting.node, sitting) is not sitting]
-            for score in self.workload.evaluate({node: sitting.state for node, sitting in now.items()}):
-                s = now[score.node]
-                place = (s.time_s, s.at.round, s.at.turn, s.node, self.hierarchy.tier(s.node), s.moment, "federated")
-                what = (score.split, score.group, score.task, score.modality, score.name, score.value)
-                self.log.metrics.append(Metric(*place, *what))
+        """Have a node's model scored if the scenario wants it."""
+        self.scoring.examine(node, moment, at, self.states[node])
 
 
 def _reports(value: Any) -> Sequence[Any]:

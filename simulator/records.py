@@ -24,11 +24,10 @@ class At:
 
     round: int
     turns: tuple[int, ...] = ()
+    turn: str = field(init=False, compare=False)  # as it is written: "1.0"
 
-    @property
-    def turn(self) -> str:
-        """As it is written: "1.0"."""
-        return ".".join(map(str, self.turns))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "turn", ".".join(map(str, self.turns)))
 
     def __str__(self) -> str:
         return f"round {self.round} turn {self.turn or '-'}"

@@ -8,13 +8,14 @@ from typing import TypeVar
 import simpy
 
 from simulator.acts import Acts
-from simulator.cohorts import OTHERS, hindrance
+from simulator.broods import check_selection
 from simulator.costs import Costs
+from simulator.folding import folded
 from simulator.interfaces import Workload
 from simulator.plan import Evaluate, Stage
 from simulator.presence import Presence, always
 from simulator.processes import Federation
-from simulator.records import Happening, Log
+from simulator.records import Log
 from topologies.hierarchy import Hierarchy
 
 S = TypeVar("S")
@@ -61,28 +62,15 @@ def federation(
         raise ValueError(f"seed must be a whole number >= 0, got {seed!r}")
     for stage in stages:
         stage.check(hierarchy.tiers)
+    check_selection(hierarchy, stages)
     log = Log() if log is None else log
-    hierarchy = _unfolded(hierarchy, workload, stages, evaluate, costs, presence, log)
+    hierarchy = folded(hierarchy, workload, stages, evaluate, costs, presence, log)
     env = simpy.Environment()
     run = Federation(env, hierarchy, workload, stages, evaluate, log, on_round, costs, presence, seed)
     env.run(env.process(run.run(final_broadcast)))
     log.end_s = env.now
     close(run.acts)
     return log, run.states
-
-
-def _unfolded(
-    tree: Hierarchy, workload: Workload[S], stages: Sequence[Stage], evaluate: Evaluate, costs: Costs,
-    presence: Presence, log: Log,
-) -> Hierarchy:  # fmt: skip
-    """The tree with those groups as nodes that cannot run as arrays; why is a happening of their parent."""
-    reasons = {g.name: hindrance(tree, g, workload, stages, evaluate, costs, presence) for g in tree.groups()}
-    cells = {(group.parent, group.link.name) for group in tree.groups() if reasons[group.name]}
-    unfold = [group for group in tree.groups() if (group.parent, group.link.name) in cells]
-    for group in unfold:
-        detail = f"{group.name}: {reasons[group.name] or OTHERS}"  # a cell is arrays or nodes, not both
-        log.happenings.append(Happening(0.0, group.parent, "unfolded", detail))
-    return tree.unfolded(unfold) if unfold else tree
 
 
 def close(acts: Acts) -> None:

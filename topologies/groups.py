@@ -101,15 +101,17 @@ class Groups:
         self._named: dict[str, Group] = {}
         self._under: dict[str, list[Group]] = {}
         self._places: list[int] = []  # how many nodes there were before each
+        self._elder: dict[str, int] = {}  # how many of these were children of the same parent
 
     def __contains__(self, name: object) -> bool:
         return name in self._named
 
-    def add(self, group: Group, after: int) -> None:
-        """Put a group behind so many nodes."""
+    def add(self, group: Group, after: int, elder: int) -> None:
+        """Put a group behind so many nodes, of which some are *elder* children of its parent."""
         self._named[group.name] = group
         self._under.setdefault(group.parent, []).append(group)
         self._places.append(after)
+        self._elder[group.name] = elder
 
     def of(self, parent: str | None) -> tuple[Group, ...]:
         """Those under *parent*, or all, in the order they were added."""
@@ -120,14 +122,23 @@ class Groups:
         group = self._named.get(node.rstrip("0123456789"))
         return None if group is None or group.index_of(node) is None else group
 
+    def beside(self, parent: str, children: Iterable[str]) -> Iterator[str | Group]:
+        """The *children* of a parent and its groups in the order they were added."""
+        return _woven(children, [(self._elder[group.name], group) for group in self._under.get(parent, ())])
+
     def among(self, nodes: Iterable[str]) -> Iterator[str | Group]:
         """*nodes* and groups in the order they were added."""
-        rest, done = iter(nodes), 0
-        for place, group in zip(self._places, self._named.values(), strict=True):
-            yield from islice(rest, place - done)
-            yield group
-            done = place
-        yield from rest
+        return _woven(nodes, zip(self._places, self._named.values(), strict=True))
+
+
+def _woven(nodes: Iterable[str], groups: Iterable[tuple[int, Group]]) -> Iterator[str | Group]:
+    """*nodes* with every group behind so many of them."""
+    rest, done = iter(nodes), 0
+    for place, group in groups:
+        yield from islice(rest, place - done)
+        yield group
+        done = place
+    yield from rest
 
 
 def word_of(profile: DeviceProfile) -> str:

@@ -12,6 +12,7 @@ from .groups import Group, Groups, word_of
 from .profiles import DeviceProfile, LinkProfile
 from .profiles import device as find_device
 from .profiles import link as find_link
+from .tiers import check_tier
 from .twins import unfolded, with_profiles
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Hierarchy:
         if name in self._groups or any(member in self._parents for member in self.members(group)):
             raise ValueError(f"{name}: there are members of this name; give the group another name")
         self._tiers.setdefault(tier, {})[self.tier(parent)] = None
-        self._groups.add(group, after=len(self._parents))
+        self._groups.add(group, after=len(self._parents), elder=len(self._children.get(parent, ())))
 
     def connect(self, a: str, b: str, link: LinkProfile | str, medium: str | None = None) -> None:
         """Join *a* and *b* beside the tree.
@@ -157,6 +158,10 @@ class Hierarchy:
         """The nodes that report to *node*, in the order they were added."""
         return tuple(self._children.get(self._known(node), ()))
 
+    def below(self, node: str) -> tuple[str | Group, ...]:
+        """The nodes and groups that report to *node*, in the order they were added."""
+        return tuple(self._groups.beside(self._known(node), self._children.get(node, ())))
+
     def peers(self, node: str) -> tuple[str, ...]:
         """The nodes that *node* is connected to beside the tree, in the order they were connected."""
         return tuple(self._peers.get(self._known(node), ()))
@@ -210,6 +215,16 @@ class Hierarchy:
     def leaves(self) -> tuple[str, ...]:
         """The nodes without children, in the order they were added."""
         return tuple(n for n in self._parents if n not in self._children and not self._groups.of(n))
+
+    @property
+    def lowest(self) -> Iterator[str]:
+        """The nodes without children and the members of groups, in the order they were added."""
+        leaves = set(self.leaves)
+        for entry in self.entries():
+            if isinstance(entry, Group):
+                yield from self.members(entry)
+            elif entry in leaves:
+                yield entry
 
     def nodes(self, tier: str | None = None) -> tuple[str, ...]:
         """All nodes, or those of one *tier*, in the order they were added: a parent comes before its children."""
@@ -269,22 +284,7 @@ class Hierarchy:
         if clash := RESERVED & attributes.keys():
             raise ValueError(f"{node}: an attribute cannot be called {min(clash)!r}")
         if parent is not None:
-            self._check_tier(node, tier, self.tier(parent))
-
-    def _check_tier(self, node: str, tier: str, above: str) -> None:
-        """Refuse a tier that would be its own ancestor, here or by way of another branch."""
-        if tier == above:
-            raise ValueError(f"{node}: tier {tier!r} cannot be below itself")
-        if tier not in self._tiers or above in self._tiers[tier]:
-            return
-        higher = dict(self._tiers[above])
-        waiting = list(higher)
-        while waiting:
-            found = [tier for tier in self._tiers[waiting.pop()] if tier not in higher]
-            higher.update(dict.fromkeys(found))
-            waiting.extend(found)
-        if tier in higher:
-            raise ValueError(f"{node}: tier {tier!r} cannot be below {above!r}, which is below {tier!r} elsewhere")
+            check_tier(self._tiers, node, tier, self.tier(parent))
 
     def _known(self, node: str) -> str:
         if node not in self:

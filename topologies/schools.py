@@ -98,11 +98,17 @@ def star(
     cloud: Device | None = "cloud_h100",
     tier: str = "device",
     seed: int = 0,
+    grouped: bool = False,
 ) -> Hierarchy:
-    """Every client straight under the cloud; *clients* is how many, or their names."""
+    """Every client straight under the cloud; *clients* is how many, or their names, which are for nodes alone."""
     tree = Hierarchy("cloud", "cloud", cloud)
     names = list(clients) if isinstance(clients, Sequence) and not isinstance(clients, str) else None
     dealt = _deal(device, _count("clients", clients if names is None else len(names)), seed)
+    if grouped:
+        if names is not None:
+            raise ValueError("star: clients with names of their own cannot be grouped; give their number")
+        _add_groups(tree, "cloud", "", tier, dealt, link)
+        return tree
     for index, profile in enumerate(dealt):
         name = f"{word_of(profile)}{index}" if names is None else names[index]
         tree.add(name, "cloud", tier, profile, link)
@@ -201,14 +207,21 @@ def _add_devices(
     tree: Hierarchy, room: str, dealt: Iterator[DeviceProfile], access: Link, grouped: bool, **attributes: Any
 ) -> None:
     if grouped:
-        for profile, count in Counter(dealt).items():
-            taken = [group.name for group in tree.groups(room)]
-            name = f"{room}/{word_of(profile)}"
-            name = f"{room}/{profile.name}-" if name in taken else name  # two sorts of chromebook
-            tree.add_group(room, count, "device", profile, access, name, **attributes)
+        _add_groups(tree, room, f"{room}/", "device", dealt, access, **attributes)
         return
     for index, profile in enumerate(dealt):
         tree.add(f"{room}/{word_of(profile)}{index}", room, "device", profile, access, **attributes)
+
+
+def _add_groups(
+    tree: Hierarchy, parent: str, path: str, tier: str, dealt: Iterator[DeviceProfile], link: Link, **attributes: Any
+) -> None:
+    """One group of every profile; where all are of one, its members are called as nodes would be."""
+    for profile, count in Counter(dealt).items():
+        taken = [group.name for group in tree.groups(parent)]
+        name = f"{path}{word_of(profile)}"
+        name = f"{path}{profile.name}-" if name in taken else name  # two sorts of chromebook
+        tree.add_group(parent, count, tier, profile, link, name, **attributes)
 
 
 def _deal(mix: Mix, count: int, seed: int) -> Iterator[DeviceProfile]:

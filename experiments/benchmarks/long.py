@@ -39,6 +39,11 @@ def peak_bytes(rounds: int) -> int:
     plan = {**SCENARIO["plan"], "campus": {"modules": ["adapter"], "rounds": rounds}}  # type: ignore[dict-item]
     with tempfile.TemporaryDirectory() as folder:
         run(Scenario.model_validate({**SCENARIO, "plan": plan}), Path(folder) / "run")
+    return peak_of_this_process()
+
+
+def peak_of_this_process() -> int:
+    """The most bytes that it ever held."""
     status = Path("/proc/self/status")
     if status.exists():  # where there is one, it starts at 0 with the program; ru_maxrss may hold its parent's peak
         peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 Row = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def keep(answer: Any, options: argparse.Namespace) -> None:
 def show(title: str, rows: Sequence[Row]) -> None:
     """The rows as a table."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*names, title=title, title_justify="left", box=None)
+    table = Table(Column(names[0], no_wrap=True), *names[1:], title=title, title_justify="left", box=None)
     for row in rows:
         table.add_row(*(_cell(row.get(name, "")) for name in names))
     console = Console(width=max(120, Console().width))

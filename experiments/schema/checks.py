@@ -13,16 +13,38 @@ from pathlib import Path
 from typing import Any, get_args
 
 from experiments.schema.catalogue import device_profiles, link_profiles
+from experiments.schema.computing import CacheSpec, DeviceSpec, EngineSpec
 from experiments.schema.documents import find_file
+from experiments.schema.foundations import VqaData
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
 from experiments.schema.radio import RadioSpec
 from experiments.schema.sections import Evaluation, First, Learning, Profiles, StageSpec, TierPlanSpec
-from experiments.schema.subjects import CampusData, Data, FootprintModel, LinearModel, M3TModel, Model, StarData
+from experiments.schema.subjects import (
+    CampusData,
+    Data,
+    DigitsData,
+    FootprintModel,
+    LinearModel,
+    M3TModel,
+    Model,
+    StarData,
+)
 
 Problems = Iterator[tuple[Keys, str]]
-TASKS = {CampusData: ("answer", "engagement", "outcome"), StarData: ("read", "math")}
+TASKS = {
+    CampusData: ("answer", "engagement", "outcome"),
+    DigitsData: ("digit",),
+    StarData: ("read", "math"),
+    VqaData: ("answer",),
+}
+KINDS = {  # models that fit the data
+    CampusData: ("m3t", "module"),
+    DigitsData: ("mlp", "linear", "module"),
+    StarData: ("linear", "module"),
+    VqaData: ("hf", "module"),
+}
 
 
 def problems(sections: Mapping[str, Any], beside: Path) -> list[tuple[Keys, str]]:
@@ -130,6 +152,8 @@ def schools_of_data(topology: AnyTopology, data: Data | None) -> Problems:
             yield ("topology", "kind"), "star data brings its own schools: use kind data or star"
         elif isinstance(topology, Star) and topology.clients is not None:
             yield ("topology", "clients"), "star data brings its own classes; leave clients out"
+        elif isinstance(topology, Star) and topology.grouped:
+            yield ("topology", "grouped"), "the classes of star data have names of their own; leave this out"
     elif isinstance(topology, DataSchools):
         yield ("topology", "kind"), "kind data takes the schools of data source star, which is not used here"
     elif isinstance(topology, Star) and topology.clients is None:
@@ -140,21 +164,14 @@ def tasks(data: Data | None, model: Model) -> Problems:
     """A model that the data cannot teach."""
     if data is None or isinstance(model, FootprintModel):
         return
-    if isinstance(data, CampusData) != isinstance(model, M3TModel):
-        kind, source = ("m3t", "campus") if isinstance(data, CampusData) else ("linear", "star")
-        yield ("model",), f"data source {source} needs a model of kind {kind}"
+    if model.kind not in KINDS[type(data)]:
+        yield ("model",), f"data source {data.source} needs a model of kind {' or '.join(KINDS[type(data)])}"
         return
     for place, task in enumerate(model.tasks):
         known = TASKS[type(data)]
         if task not in known:
             hint = nearest(task, known) or f"; it has {', '.join(known)}"
             yield ("model", "tasks", place), f"data source {data.source} has no task {task!r}{hint}"
-
-
-def grouped(topology: AnyTopology, model: Model) -> Problems:
-    """Groups are devices that nobody looks at one by one; those that learn each have data of their own."""
-    if getattr(topology, "grouped", False) and not isinstance(model, FootprintModel):
-        yield ("topology", "grouped"), "devices that learn are told apart; leave this out, or give model.footprint"
 
 
 ONLY_COSTS = "a model given by its footprint only has costs; leave this out, or give a model"
@@ -176,6 +193,14 @@ def costs_only(
                     yield ("stages", place, key), ONLY_COSTS
     elif data is None:
         yield ("data",), "is missing; without data, give model.footprint to simulate costs only"
+
+
+def nothing_to_compute(model: Model, engine: EngineSpec, device: DeviceSpec, cache: CacheSpec) -> Problems:
+    """Nobody trains where only costs are simulated."""
+    if isinstance(model, FootprintModel):
+        for key, value in {"engine": engine, "device": device, "cache": cache}.items():
+            if value != type(value)():
+                yield (key,), ONLY_COSTS
 
 
 def offset_tiers(topology: AnyTopology, model: Model) -> Problems:
@@ -253,7 +278,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     schools_of_data,
     tasks,
     costs_only,
-    grouped,
+    nothing_to_compute,
     offset_tiers,
     evaluated_tiers,
     evaluated_take_part,

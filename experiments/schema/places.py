@@ -75,13 +75,13 @@ class Devices(Topology):
         return self.device_mix or {self.device or DEFAULT_DEVICE: 1.0}
 
 
-class Rooms(Devices):
-    """Devices in rooms: as nodes, or *grouped*, one entry for all of a profile in a room (for a million devices)."""
+class Groupable(Devices):
+    """Devices as nodes, or *grouped*: one entry for all of a profile under one parent, which run as arrays."""
 
     grouped: bool = False
 
 
-class Classroom(Rooms):
+class Classroom(Groupable):
     """Devices around one edge node."""
 
     ranks: ClassVar = ("device", "classroom")
@@ -96,7 +96,7 @@ class Classroom(Rooms):
         return {"classroom": self.devices}
 
 
-class Campus(Rooms):
+class Campus(Groupable):
     """Classrooms around one campus server."""
 
     ranks: ClassVar = ("device", "classroom", "campus")
@@ -114,7 +114,7 @@ class Campus(Rooms):
         return {"campus": self.classrooms, "classroom": self.devices}
 
 
-class District(Rooms):
+class District(Groupable):
     """Campuses around one cloud."""
 
     ranks: ClassVar = ("device", "classroom", "campus", "cloud")
@@ -135,7 +135,7 @@ class District(Rooms):
         return {"cloud": self.campuses, "campus": self.classrooms, "classroom": self.devices}
 
 
-class Star(Devices):
+class Star(Groupable):
     """Clients around one server; without *clients*, as many as the data brings."""
 
     ranks: ClassVar = ("device", "cloud")

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology
-from experiments.schema.sections import StageSpec, TierPlanSpec
+from experiments.schema.sections import First, RandomSpec, StageSpec, TierPlanSpec
 from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
 Problems = Iterator[tuple[Keys, str]]
@@ -40,6 +40,7 @@ def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanS
     """Patterns of *plan* that match nothing, a frozen trunk that is sent, modules that grow on the way up."""
     sound = []
     for tier, spec in plan.items():
+        yield from _selection_problems(topology, tier, spec, (*keys, tier))
         unmatched = list(pattern_problems(spec.modules, model, (*keys, tier, "modules")))
         yield from unmatched
         yield from _frozen_problems(spec.modules, model, (*keys, tier, "modules"), "would be sent unchanged")
@@ -50,6 +51,17 @@ def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanS
         if grown:
             names = ", ".join(name for name in model.modules if name in grown)
             yield (*keys, tier, "modules"), f"merges {names}, which {below} below does not; {SHRINK}"
+
+
+def _selection_problems(topology: AnyTopology, tier: str, spec: TierPlanSpec, keys: Keys) -> Problems:
+    """More children asked than there are, or waited for than are asked."""
+    if not isinstance(spec.select, RandomSpec):
+        return
+    children, asked = topology.children.get(tier), spec.select.random
+    if children is not None and asked > children:
+        yield (*keys, "select", "random"), f"a {tier} has {children} children, so it cannot ask {asked}"
+    elif isinstance(spec.wait, First) and spec.wait.first > asked:
+        yield (*keys, "wait", "first"), f"a {tier} asks {asked} children, so it cannot wait for {spec.wait.first}"
 
 
 def stage_problems(topology: AnyTopology, data: Data | None, model: Model, stage: StageSpec, keys: Keys) -> Problems:

@@ -103,12 +103,32 @@ Wait = Annotated[
 ]
 
 
+class RandomSpec(Section):
+    """Ask so many children each time, drawn evenly of those that are there."""
+
+    random: Count
+
+
+def _everyone(value: Any) -> Any:
+    if value != "everyone":
+        raise ValueError(f"expected everyone or {{random: 10}}, got {value!r}")
+    return value
+
+
+Select = Annotated[
+    Annotated[Literal["everyone"], BeforeValidator(_everyone), Tag("=everyone")]
+    | Annotated[RandomSpec, Tag("=random")],
+    Discriminator(lambda value: "=random" if isinstance(value, (dict, RandomSpec)) else "=everyone"),
+]
+
+
 class TierPlanSpec(Section):
-    """How a node of a tier gathers its children: which modules (patterns), how often, and whom it waits for."""
+    """How a node of a tier gathers its children: which modules (patterns), how often, whom it waits for and asks."""
 
     modules: Annotated[Names, Field(min_length=1)]
     rounds: Count = 1
     wait: Wait = "barrier"
+    select: Select = "everyone"
 
 
 class Optimizer(Section):
@@ -118,6 +138,7 @@ class Optimizer(Section):
     lr: Annotated[float, Field(gt=0)] = 5e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Share = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = None  # the longest that a client's gradient may be in a step
 
     @model_validator(mode="after")
     def _used(self) -> Optimizer:

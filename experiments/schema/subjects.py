@@ -6,8 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from experiments.schema.adapting import Adapters, BottleneckAdapters, Prompt
+from experiments.schema.foundations import HfModel, ModuleModel, VqaData
 from experiments.schema.quantities import Bytes, Flops
 from experiments.schema.sections import Count, File, Listed, Names, Section, Share, by
+
+
+def as_tuple(value: Any) -> Any:
+    """A list from YAML as the tuple that strict validation asks for."""
+    return tuple(value) if isinstance(value, list) else value
+
 
 MODALITIES = ("handwriting", "clickstream", "record")
 
@@ -43,6 +51,15 @@ class CampusData(Section):
     test: Count = 360  # samples held out, of all classes
 
 
+class DigitsData(Section):
+    """Real handwritten digits, dealt to the leaves of any topology."""
+
+    source: Literal["digits"] = "digits"
+    partition: Partition = Partition()
+    copies: Count = 1  # how often each training digit is dealt, for more clients than there are digits
+    test: Annotated[int, Field(ge=20, lt=1797)] = 360  # samples held out, of all classes
+
+
 class StarData(Section):
     """Project STAR: students in real classrooms of real schools, with scores in read and math."""
 
@@ -65,20 +82,14 @@ class Trunk(Section):
     frozen: bool = False
 
 
-class Adapters(Section):
-    """Bottlenecks of so many units in the last so many layers of the trunk."""
-
-    width: Count = 8
-    last: Count = 1
-
-
 class M3TModel(Section):
     """The multi-modal multi-task model."""
 
     kind: Literal["m3t"] = "m3t"
     width: Count = 64
     trunk: Trunk = Trunk()
-    adapters: Adapters | None = Adapters()
+    adapters: Adapters | None = BottleneckAdapters()
+    prompt: Prompt | None = None
     offsets: Names = ()
     tasks: Annotated[Names, Field(min_length=1)] = ("answer", "engagement", "outcome")
 
@@ -86,8 +97,9 @@ class M3TModel(Section):
     def _fits(self) -> M3TModel:
         if self.width % self.trunk.heads or self.width == self.trunk.heads:
             raise ValueError(f"width must be a multiple of trunk.heads, got {self.width} and {self.trunk.heads}")
-        if self.adapters and self.adapters.last > self.trunk.layers:
-            raise ValueError(f"adapters.last is {self.adapters.last}, but the trunk has {self.trunk.layers} layers")
+        for key, part in (("adapters", self.adapters), ("prompt", self.prompt)):
+            if part and (part.last or 0) > self.trunk.layers:
+                raise ValueError(f"{key}.last is {part.last}, but the trunk has {self.trunk.layers} layers")
         return self
 
     @property
@@ -96,7 +108,8 @@ class M3TModel(Section):
         return (
             *(f"encoder.{m}" for m in MODALITIES),
             "trunk",
-            *(["adapter"] if self.adapters else []),
+            *(["prompt"] if self.prompt else []),
+            *(self.adapters.modules if self.adapters else ()),
             *(f"head.{t}" for t in self.tasks),
             *(f"offset.{t}" for t in self.offsets),
             *(f"decoder.{m}" for m in MODALITIES),
@@ -114,6 +127,19 @@ class LinearModel(Section):
     def modules(self) -> tuple[str, ...]:
         """Names of the modules, in the order of ``models.LinearModel``."""
         return (*(f"head.{t}" for t in self.tasks), *(f"offset.{t}" for t in self.offsets))
+
+
+class MlpModel(Section):
+    """A perceptron: layers of so many hidden units, and a head per task."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (128,)
+    tasks: Annotated[Names, Field(min_length=1)] = ("digit",)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules, in the order of ``models.MLP``."""
+        return ("encoder.image", *(f"head.{t}" for t in self.tasks))
 
 
 class Footprint(Section):
@@ -150,11 +176,18 @@ def _model_tag(value: Any) -> str | None:
 
 
 Data = Annotated[
-    Annotated[CampusData, Tag("=source:campus")] | Annotated[StarData, Tag("=source:star")], by("source", "campus")
+    Annotated[CampusData, Tag("=source:campus")]
+    | Annotated[DigitsData, Tag("=source:digits")]
+    | Annotated[StarData, Tag("=source:star")]
+    | Annotated[VqaData, Tag("=source:vqa")],
+    by("source", "campus"),
 ]
 Model = Annotated[
     Annotated[M3TModel, Tag("=kind:m3t")]
     | Annotated[LinearModel, Tag("=kind:linear")]
+    | Annotated[MlpModel, Tag("=kind:mlp")]
+    | Annotated[HfModel, Tag("=kind:hf")]
+    | Annotated[ModuleModel, Tag("=kind:module")]
     | Annotated[FootprintModel, Tag("=footprint")],
     Discriminator(_model_tag),
 ]

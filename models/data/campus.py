@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
+from models.data.digits import DIGITS, Digits, all_digits, own_mix
 from models.data.exercises import CLICK_FEATURES, EVENTS, LEVELS, RECORD_FEATURES, Exercises, exercises
 from models.data.partition import Places, stratified_order
 from models.data.partition import partition as shared_out
@@ -22,7 +21,6 @@ Indices = NDArray[np.int64]
 
 MODALITIES = {"handwriting": (8, 8), "clickstream": (EVENTS, len(CLICK_FEATURES)), "record": (len(RECORD_FEATURES),)}
 TASKS = {"answer": Task("answer", 10), "engagement": Task("engagement", LEVELS), "outcome": Task("outcome")}
-DIGITS = 1797
 STRANGER_EXERCISES = 8
 
 
@@ -48,7 +46,7 @@ def campus_study(
     follows from *seed* and the names. ValueError where the digits do not go round.
     """
     _check(places, missing_modality, missing_task, public, test, own_test, minimum)
-    digits = _digits()
+    digits = all_digits()
     order = stratified_order(digits.answers, seed, "digits.split")
     pool, opened, rest = np.split(order, [test, test + public])
     shares = shared_out(digits.answers[rest], places, seed=seed, kind=partition, alpha=alpha, minimum=minimum)
@@ -60,7 +58,7 @@ def campus_study(
     lacks = _lacking(list(held), seed, missing_modality, missing_task)
     clients = {}
     for s in places:
-        own = _own_mix(digits.answers, held[s], pool, own_test, stream(seed, "digits.test", s))
+        own = own_mix(digits.answers, held[s], pool, own_test, stream(seed, "digits.test", s))
         tried = _solve(digits, own, people[s], stream(seed, "exercises.test", s))
         clients[s] = Client(
             train=_samples(digits, held[s], train[s], scale, lacks.get(s, ())),
@@ -68,19 +66,6 @@ def campus_study(
         )
     exam = _samples(digits, pool, _exam(digits, pool, [people[s] for s in held], seed), scale)
     return Study(MODALITIES, TASKS, clients, exam, _open_data(digits, opened, seed) if public else None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Digits:
-    """The real part: images ``[1797, 8, 8]`` of 0..1 and which digit each shows."""
-
-    images: Tensor
-    answers: NDArray[np.int64]
-
-
-def _digits() -> _Digits:
-    pixels, answers = load_digits(return_X_y=True)
-    return _Digits(_float(pixels / 16).reshape(-1, 8, 8), answers.astype(np.int64))
 
 
 def _check(
@@ -102,17 +87,17 @@ def _check(
         )
 
 
-def _solve(digits: _Digits, indices: Indices, student: Student, rng: np.random.Generator) -> Exercises:
+def _solve(digits: Digits, indices: Indices, student: Student, rng: np.random.Generator) -> Exercises:
     return exercises(digits.answers[indices], [student] * len(indices), rng)
 
 
-def _exam(digits: _Digits, pool: Indices, people: Sequence[Student], seed: int) -> Exercises:
+def _exam(digits: Digits, pool: Indices, people: Sequence[Student], seed: int) -> Exercises:
     """The held-out pool, worked by the federation's students in turn, in an order drawn by lot."""
     turns = stream(seed, "digits.pool").permutation(np.resize(np.arange(len(people)), len(pool)))
     return exercises(digits.answers[pool], [people[i] for i in turns], stream(seed, "exercises.pool"))
 
 
-def _open_data(digits: _Digits, indices: Indices, seed: int) -> Samples:
+def _open_data(digits: Digits, indices: Indices, seed: int) -> Samples:
     """Exercises by students of no school, without any target."""
     people = strangers(-(-len(indices) // STRANGER_EXERCISES), seed)
     workers = [people[i // STRANGER_EXERCISES] for i in range(len(indices))]
@@ -120,15 +105,8 @@ def _open_data(digits: _Digits, indices: Indices, seed: int) -> Samples:
     return Samples(_samples(digits, indices, done, (0.0, 1.0)).inputs, {})
 
 
-def _own_mix(answers: NDArray[np.int64], held: Indices, pool: Indices, count: int, rng: np.random.Generator) -> Indices:
-    """*count* digits of *pool*, labelled as often as *held* is; none twice while its label lasts."""
-    wanted = rng.choice(answers[held], size=count)
-    decks = {label: rng.permutation(pool[answers[pool] == label]) for label in np.unique(wanted)}
-    return np.concatenate([np.resize(deck, int((wanted == label).sum())) for label, deck in decks.items()])
-
-
 def _samples(
-    digits: _Digits, indices: Indices, done: Exercises, scale: tuple[float, float], lacks: Sequence[str] = ()
+    digits: Digits, indices: Indices, done: Exercises, scale: tuple[float, float], lacks: Sequence[str] = ()
 ) -> Samples:
     """Exercises as tensors without the modalities and tasks in *lacks*; *scale*: mean and deviation of the outcome."""
     mean, deviation = scale

@@ -34,7 +34,9 @@ class Samples:
             raise ValueError(f"samples: every modality and task needs the same number of rows, got {sorted(sizes)}")
 
     def __len__(self) -> int:
-        return len(next(iter((*self.inputs.values(), *self.targets.values())), ()))
+        for values in (*self.inputs.values(), *self.targets.values()):
+            return int(values.shape[0])
+        return 0
 
 
 @dataclass(frozen=True, slots=True)

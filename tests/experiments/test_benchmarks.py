@@ -6,7 +6,7 @@ import pytest
 
 from experiments import benchmarks
 from experiments.benchmarks import __main__ as command
-from experiments.benchmarks import burst, queue, tree
+from experiments.benchmarks import _digits, burst, queue, tree
 
 
 def test_a_report_is_one_json_line_with_goals_that_are_figures(monkeypatch, capsys):
@@ -49,3 +49,16 @@ def test_a_burst_of_flows_ends_as_the_bare_loop_says():
 
 def test_the_smaller_tree_ends_as_the_reference_says():
     assert tree.worst_deviation() <= 1e-9
+
+
+def test_the_simulated_star_learns_what_the_limit_and_the_plain_loop_learn(monkeypatch):
+    """20 devices as arrays, 2 rounds: the same weights but for rounding in float32; drawn from 40, other ones."""
+    monkeypatch.setattr(_digits, "ROUNDS", 2)
+    monkeypatch.setattr(_digits, "SAMPLED", 20)
+    assert _digits.apart(_digits.built(20), _digits.limit) < 1e-5
+    assert _digits.apart(_digits.built(20), _digits.plain) < 1e-5
+    drawn = _digits.built(40, 8)
+    log = _digits.simulation(drawn)
+    assert drawn.learner.updates == 2 * 20
+    assert [metric.name for metric in log.metrics].count("accuracy") == 1
+    assert {span.node for span in log.spans} == {"cloud", "cloud/*"}

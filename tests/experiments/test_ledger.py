@@ -27,6 +27,7 @@ QUICK = {
     },
     "school_day": {"plots": "false"},
     "star_schools": {"plan.cloud.rounds": "2", "baselines": "[]", "plots": "false"},
+    "vilt_b32": {"plots": "false"},
 }  # fmt: skip
 KINDS = ("compute", "transmit", "receive")
 

@@ -98,6 +98,12 @@ KEYS_AND_TYPES = [
     ("rounds: 5", "wait: {first: 2, of: 3}", ["7: plan.cloud.wait.of: unknown key"]),
     ("rounds: 5", "wait: forever", [
         "7: plan.cloud.wait: expected barrier, {deadline: 10 min} or {first: 3}, got 'forever'"]),
+    ("rounds: 5", "select: {random: 0}", ["7: plan.cloud.select.random: must be >= 1, got 0"]),
+    ("rounds: 5", "select: {randm: 2}", [
+        "7: plan.cloud.select.random: is missing",
+        "7: plan.cloud.select.randm: unknown key; did you mean 'random'?"]),
+    ("rounds: 5", "select: {random: all}", ["7: plan.cloud.select.random: expected a whole number, got 'all'"]),
+    ("rounds: 5", "select: 2", ["7: plan.cloud.select: expected everyone or {random: 10}, got 2"]),
     ("title: A", "learning: {optimizer: {name: adam}}\ntitle: A", [
         "1: learning.optimizer.name: expected adamw or sgd, got 'adam'; did you mean 'adamw'?"]),
     ("title: A", "learning: {optimizer: {momentum: 0.9}}\ntitle: A", [
@@ -143,6 +149,12 @@ TOGETHER = [
     ("  classroom:", "  device:", ["6: plan.device: device is the lowest tier and has nobody to gather from"]),
     ("rounds: 5", "wait: {first: 4}", [
         "7: plan.cloud.wait.first: a cloud has 3 children, so it cannot wait for 4"]),
+    ("rounds: 5", "select: {random: 4}", [
+        "7: plan.cloud.select.random: a cloud has 3 children, so it cannot ask 4"]),
+    ("rounds: 5", "select: {random: 2}, wait: {first: 3}", [
+        "7: plan.cloud.wait.first: a cloud asks 2 children, so it cannot wait for 3"]),
+    ("at: device", "at: device, plan: {classroom: {modules: [head.answer], select: {random: 11}}}", [
+        "10: stages.1.plan.classroom.select.random: a classroom has 10 children, so it cannot ask 11"]),
     ("at: device", "at: devices", ["10: stages.1.at: no tier 'devices' in this topology; did you mean 'device'?"]),
     ("at: device", "at: campus", [
         "10: stages.1.at: a campus has no data; train at device on own data or at cloud on public data"]),
@@ -188,8 +200,8 @@ def test_a_mistake_has_its_message(mistakes, good, bad, lines):
         (GOOD, "kind: district, campuses: 3, classrooms: 4, devices: 10", "kind: data",
          "2: topology.kind: kind data takes the schools of data source star, which is not used here"),
         (GOOD, "offsets: [campus]", "kind: linear, offsets: [campus]",
-         "4: model: data source campus needs a model of kind m3t"),
-        (STAR, "kind: linear", "kind: m3t", "4: model: data source star needs a model of kind linear"),
+         "4: model: data source campus needs a model of kind m3t or module"),
+        (STAR, "kind: linear", "kind: m3t", "4: model: data source star needs a model of kind linear or module"),
         (STAR, "kind: linear", "kind: linear, tasks: [math, reed]",
          "4: model.tasks.1: data source star has no task 'reed'; did you mean 'read'?"),
         (STAR, "kind: data", "kind: star, clients: 3",

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 
 from models import M3T, Client, Samples, Study, Task
+from models.adapters import Bottleneck
 from models.model import initial, module
 from models.training import Job
 
 SHAPES = {"handwriting": (8, 8), "clickstream": (12, 8), "record": (12,)}
 TASKS = {"answer": Task("answer", 10), "engagement": Task("engagement", 4), "outcome": Task("outcome")}
-MODEL = M3T(SHAPES, TASKS, width=16, hidden=16, heads=2, adapter_width=4, offsets=("campus", "classroom"))
+MODEL = M3T(SHAPES, TASKS, width=16, hidden=16, heads=2, adapters=Bottleneck(4), offsets=("campus", "classroom"))
 FEDERATED = tuple(name for name in MODEL.modules if not name.startswith(("trunk", "decoder")))
 
 

@@ -26,6 +26,13 @@ def test_one_linear_layer_by_hand(device, n, i, o):
     assert cost.memory_bytes == NUMBER * (held + n * o + i * o + o)  # the output, and both gradients
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_what_a_result_is_put_into_is_written_and_not_read(device):
+    x, y, out = (torch.ones(8, device=device) for _ in range(3))
+    cost = count(lambda: torch.mul(x, y, out=out), [x, y, out])
+    assert cost == Cost(0, NUMBER * 3 * 8, 1, NUMBER * 3 * 8)
+
+
 def stack_peak(layers, n, d):
     """In numbers, above what is held: units of n·d for activations, and the gradients that have piled up."""
     unit, pile = n * d, d * d + d

@@ -13,7 +13,7 @@ def test_equals_torch_optim(rule):
     state = tuple(torch.zeros_like(ours) for _ in range(rule.slots))
     for step in range(1, 8):
         grad = torch.randn(5, 3, generator=generator, dtype=torch.float64)
-        rule.update(ours, grad, state, step)
+        rule.update(ours, grad.clone(), state, step)
         theirs.grad = grad
         library.step()
         assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-14)

@@ -5,6 +5,7 @@ import torch
 from federations import FEDERATED, MODEL, jobs
 
 from models import SGD, AdamW, Masked, Recipe, Supervised, initial, stacked, training
+from models.adapters import Bottleneck
 
 PRETRAINED = ("trunk", *(name for name in MODEL.modules if name.startswith("decoder")))
 
@@ -48,7 +49,7 @@ def test_clients_that_train_other_modules_keep_their_bits_and_equal_the_plain_lo
 
 def test_narrow_pieces_keep_their_bits_too():
     """A product whose inner dimension is 1 has a gradient of a single row."""
-    narrow = replace(MODEL, adapter_width=1, hidden=3, width=6)
+    narrow = replace(MODEL, adapters=Bottleneck(1), hidden=3, width=6)
     start = initial(narrow, 0)
     work = [replace(job, tensors={key: start[key] for key in job.tensors if key in start}) for job in jobs(13)]
     alone = stacked.train_all(narrow, work, recipe(), chunk=1)

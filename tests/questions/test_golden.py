@@ -4,11 +4,12 @@ After a change that is meant to move them: ``python -m experiments.questions.NAM
 """
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from experiments.questions import hierarchy_vs_star, what_a_campus_learns
+from experiments.questions import hierarchy_vs_star, what_a_campus_learns, who_can_take_part
 from experiments.schema.documents import find_file
 
 COSTS = ("clock s", "energy J", "to cloud MB")
@@ -21,11 +22,18 @@ def star_is_at_hand():
         return False
 
 
+NEEDS_HF = pytest.mark.skipif(not find_spec("transformers"), reason="the extra hf is not installed")
 NEEDS_STAR = pytest.mark.skipif(not star_is_at_hand(), reason="star.csv is not under $EDUFOG_DATA")
 
 
 @pytest.mark.parametrize(
-    "script", [pytest.param(hierarchy_vs_star, marks=NEEDS_STAR), what_a_campus_learns], ids=lambda s: s.__name__
+    "script",
+    [
+        pytest.param(hierarchy_vs_star, marks=NEEDS_STAR),
+        what_a_campus_learns,
+        pytest.param(who_can_take_part, marks=NEEDS_HF),
+    ],
+    ids=lambda s: s.__name__,
 )
 def test_quick_answer(script):
     stored = json.loads((Path(__file__).parent / f"{script.__name__.rpartition('.')[2]}.json").read_text())

@@ -65,7 +65,8 @@ def assert_same(tree, arrays, processes):
         members = [node for node in processes.accounts if node.startswith(f"{room}/")]
         for cause in ("idle", "compute", "transmit", "receive", "tail", "sleep", "infrastructure"):
             theirs = math.fsum(processes.accounts[node].joules(cause) for node in members)
-            assert arrays.accounts[f"{room}/*"].joules(cause) == close(theirs)
+            mine = [arrays.accounts[node] for node in {f"{room}/*", *members} if node in arrays.accounts]
+            assert math.fsum(account.joules(cause) for account in mine) == close(theirs)
             assert arrays.accounts[room].joules(cause) == close(processes.accounts[room].joules(cause))
 
 
@@ -82,6 +83,35 @@ def assert_same(tree, arrays, processes):
 def test_a_thousand_devices_as_arrays_are_those_as_processes(costs):
     tree = tree_of(1, 1000)
     assert_same(tree, *both(tree, [stage(rounds=1)], costs=costs))
+
+
+WIRES = replace(RADIO, shared=False)
+
+
+@pytest.mark.parametrize("link", [WIRES, replace(WIRES, half_duplex=True), replace(WIRES, carrier_hertz=0.0)])
+@pytest.mark.parametrize("wait", [barrier, Deadline(1.5), Deadline(9.0), Deadline(14.0)])
+def test_members_on_links_of_their_own(link, wait):
+    """Nobody waits for another; every member has its own port, which is charged as such."""
+    tree = tree_of(2, 40, link=link)
+    arrays, processes = both(tree, [stage(wait)], costs=Costs(sleep=True, loss=True))
+    assert_same(tree, arrays, processes)
+    room0 = arrays.accounts["room0"].joules("infrastructure")
+    assert room0 >= 3.0 * 40 * arrays.end_s
+
+
+def test_unshared_links_of_several_kinds_under_one_parent():
+    tree = tree_of(1, 10, link=WIRES)
+    tree.add_group("room0", 4, "device", device(7.0), replace(WIRES, latency_seconds=1.0), "room0/far")
+    tree.add("guest", "room0", "device", device(), WIRES)
+    arrays, processes = both(tree, [stage()])
+    assert_same(tree, arrays, processes)
+
+
+def test_groups_of_another_tier_on_links_of_their_own_take_no_part():
+    tree = tree_of(1, 5, link=WIRES)
+    tree.add_group("room0", 4, "sensor", device(), WIRES, "room0/sensor")
+    arrays, processes = both(tree, [stage()])
+    assert_same(tree, arrays, processes)
 
 
 @pytest.mark.parametrize("costs", [Costs(sleep=True), Costs(wifi="equal_airtime")])
@@ -135,7 +165,6 @@ def test_an_access_point_is_charged_once_for_its_cell():
         ("its members come and go", {"presence": Churn(1, 50.0, 5.0, frozenset({"room0"}))}),
         ("its batteries are followed", {"costs": Costs(battery=Battery())}),
         ("costs ask for it", {"costs": Costs(multicast=True)}),
-        ("its link is not shared", {"tree": tree_of(1, 5, link=replace(RADIO, shared=False))}),
         ("its members share a processor", {"tree": tree_of(1, 5, host="laptop")}),
     ],
 )

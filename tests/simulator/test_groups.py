@@ -161,7 +161,7 @@ def test_what_the_slow_took_leaves_nothing_behind(sharing):
         ({"up_bits": [1.0, math.nan]}, "member 1: up_bits must be >= 0 and finite, got nan"),
         ({"compute_seconds": -1.0}, "member 0: compute_seconds must be >= 0 and finite, got -1.0"),
         ({"start": [1.0, 2.0, 3.0]}, "up_bits_per_s must be one figure or 3 of them, got the shape (2,)"),
-        ({"sharing": "fair"}, "sharing must be throughput or airtime, got 'fair'"),
+        ({"sharing": "fair"}, "sharing must be throughput or airtime or none, got 'fair'"),
     ],
 )
 def test_figures_that_make_no_sense_are_refused(figures, message):

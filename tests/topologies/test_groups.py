@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topologies import Hierarchy, campus, classroom, device, district, link, read_json, write_json
+from topologies import Hierarchy, campus, classroom, device, district, link, read_json, star, write_json
 
 TABLET, LAPTOP, EDGE, WIFI = "android_tablet_budget", "laptop_i5u", "classroom_edge_box", "wifi6_40mhz_2x2"
 
@@ -108,6 +108,10 @@ def test_groups_and_nodes_may_be_added_in_any_order(steps):
                 folded.add(f"{name}{i}", *place)
     assert facts(folded.unfolded()) == facts(plain)
     assert folded.population == len(plain)
+    assert tuple(folded.lowest) == plain.leaves
+    for room in ("cloud", "room0", "room1", "room2"):
+        below = [[e] if isinstance(e, str) else list(folded.members(e)) for e in folded.below(room)]
+        assert tuple(name for names in below for name in names) == plain.children(room)
     assert sum(group.count for group in folded.groups()) == sum(count for grouped, count, _ in steps if grouped)
 
 
@@ -247,6 +251,7 @@ def test_profiles_of_groups_change_with_the_others(room):
         lambda mix, **how: classroom(7, mix, **how),
         lambda mix, **how: campus(3, 5, mix, **how),
         lambda mix, **how: district(2, 3, 4, mix, **how),
+        lambda mix, **how: star(9, mix, **how),
     ],
 )
 def test_schools_are_built_of_groups_too(build):
@@ -255,7 +260,7 @@ def test_schools_are_built_of_groups_too(build):
     mix = {TABLET: 0.5, LAPTOP: 0.5}
     folded, plain = build(mix, seed=3, grouped=True), build(mix, seed=3)
     assert folded.population == len(plain)
-    for room in plain.nodes("classroom"):
+    for room in plain.nodes("classroom") or ("cloud",):
         profiles = [plain.profile(node) for node in plain.children(room)]
         assert {g.profile: g.count for g in folded.groups(room)} == {p: profiles.count(p) for p in profiles}
 

@@ -68,6 +68,11 @@ def test_a_star():
     assert rooms.tiers == ("cloud", "classroom")
 
 
+def test_clients_with_names_of_their_own_cannot_be_grouped():
+    with pytest.raises(ValueError, match="clients with names of their own cannot be grouped"):
+        star(["ann", "bob"], grouped=True)
+
+
 def test_profiles_of_ones_own():
     mine = replace(device("chromebook_n100"), name="mine", idle_watts=3)
     dsl = replace(link("home_broadband"), name="dsl", up_bits_per_s=5e6)

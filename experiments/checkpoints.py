@@ -1,0 +1,234 @@
+"""What a run keeps so that it can go on: the weights that somebody still holds, by the number of their state.
+
+The events are not kept: they are the same whenever they are replayed. A file is a dictionary of plain values and
+tensors as ``torch.save`` writes it, and the SHA-256 of that. It is read with ``weights_only``, and believed only as far
+as it agrees with the replay: names, shapes, types, numbers of states.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any, cast
+
+import torch
+from torch import Tensor
+
+from experiments.store import UnusableError
+from models.learner import Learner
+from models.model import Tensors
+from models.recall import Recall, Training
+from models.states import Ghost, Promise, plain
+from models.training import Job
+
+FORMAT, DIGEST = 1, sha256().digest_size
+INITIAL = -1  # a tensor's place: it is as it was before any training
+Entry = tuple[Any, ...]  # ("plain", names, places of tensors) or ("job", node, step, stage, trained, place of entry)
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One moment of a run, right after a round: where its tables and its replay stand, and what is known then."""
+
+    scenario: str  # hash
+    rounds: int  # how many have been closed
+    tables: dict[str, tuple[int, str]]  # how long they are, and their SHA-256
+    wall: dict[str, float]  # seconds by part
+    given: int  # how many states the learner has given out
+    updates: int
+    scored: list[int]  # how many scores each evaluation gave
+    tensors: list[Tensor]  # each once, but for those that are as they were before any training
+    weights: list[Entry]  # each once
+    states: list[tuple[int, int, int]]  # number, place of its weights, and of its base's (-1: it has none)
+    format: int = FORMAT
+
+
+def saved(learner: Learner, **where: Any) -> Saved:
+    """What *learner* has given out and somebody still holds, all trainings run."""
+    learner.settle()
+    book = _Book(learner)
+    states = [
+        (number, book.place(state.tensors), INITIAL if state.base is None else book.place(state.base.tensors))
+        for number, state in sorted(learner.live.items())
+    ]
+    return Saved(
+        given=learner.given,
+        updates=learner.updates,
+        scored=list(learner.scored),
+        tensors=book.tensors,
+        weights=list(book.weights),
+        states=states,
+        **where,
+    )
+
+
+class _Book:
+    """Weights with their tensors, each once."""
+
+    def __init__(self, learner: Learner) -> None:
+        self._initial = learner.initial
+        self.tensors: list[Tensor] = []
+        self.weights: dict[Entry, int] = {}
+        self._places: dict[int, int] = {}  # of tensors, by identity
+        self._entries: dict[int, tuple[Tensors, int]] = {}  # of mappings, by identity; held, so that it stays theirs
+
+    def place(self, tensors: Tensors) -> int:
+        """Where *tensors* are found in the book."""
+        found = _settled(tensors)
+        if id(found) not in self._entries:
+            entry = self._job(found.training) if isinstance(found, Recall) else self._plain(found)
+            self._entries[id(found)] = found, self.weights.setdefault(entry, len(self.weights))
+        return self._entries[id(found)][1]
+
+    def _job(self, training: Training) -> Entry:
+        job, trained = training.job, tuple(sorted(training.job.trainable or ()))
+        return ("job", job.node, job.step, training.stage, trained, self.place(job.tensors))
+
+    def _plain(self, tensors: Tensors) -> Entry:
+        return ("plain", tuple(tensors), tuple(self._tensor(key, tensor) for key, tensor in tensors.items()))
+
+    def _tensor(self, key: str, tensor: Tensor) -> int:
+        if tensor is self._initial.get(key):
+            return INITIAL
+        if id(tensor) not in self._places:
+            self._places[id(tensor)] = len(self.tensors)
+            self.tensors.append(tensor)
+        return self._places[id(tensor)]
+
+
+def _settled(tensors: Tensors) -> Tensors:
+    """Plain values, or weights that are to be trained again."""
+    found = plain(tensors)
+    while isinstance(found, Promise) and not isinstance(found, Recall):
+        for key in found:
+            found[key]
+            break
+        else:
+            return {}
+        found = plain(found)
+    return found
+
+
+def put_in_place(learner: Learner, at: Saved) -> None:
+    """Give the ghosts that somebody holds what they stood for; from now on *learner* learns in earnest.
+
+    Raises UnusableError where the replay has other states.
+    """
+    if (learner.given, learner.updates, learner.scored) != (at.given, at.updates, at.scored):
+        raise UnusableError("the replay has come to another point")
+    try:
+        weights = _weights(learner, at)
+    except (KeyError, ValueError) as error:
+        raise UnusableError("the replay has no such training") from error
+    places = {number: where for number, *where in at.states}
+    for number, state in list(learner.live.items()):
+        held = [state.tensors, *([state.base.tensors] if state.base else [])]
+        for tensors, place in zip(held, places.get(number, ()), strict=False):
+            if isinstance(tensors, Ghost) and tensors.known is None:
+                if place == INITIAL or set(weights[place]) != set(tensors):
+                    raise UnusableError(f"state {number} of the replay has other weights")
+                tensors.fill(weights[place])
+    learner.replay(None)
+
+
+def _weights(learner: Learner, at: Saved) -> list[Tensors]:
+    out: list[Tensors] = []
+    for kind, *entry in at.weights:
+        if kind == "plain":
+            named = zip(*entry, strict=True)
+            out.append({key: learner.initial[key] if i == INITIAL else at.tensors[i] for key, i in named})
+            continue
+        node, step, stage, trained, place = entry
+        samples = learner.samples(node, learner.entered[stage])
+        job = Job(node, out[place], samples, learner.seed, step, frozenset(trained))
+        out.append(Recall(Training(job, stage), None, learner.again))
+    return out
+
+
+def write(path: Path, moment: Saved) -> None:
+    """Whole or not at all, and on the disk when it returns."""
+    partial = path.with_name(path.name + ".part")
+    path.parent.mkdir(exist_ok=True)
+    with partial.open("wb") as out:
+        hashing = _Hashing(out)
+        values = {field.name: getattr(moment, field.name) for field in fields(moment)}
+        torch.save({**values, "tensors": [_apart(tensor) for tensor in moment.tensors]}, cast(IO[bytes], hashing))
+        out.write(hashing.digest())
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _apart(tensor: Tensor) -> Tensor:
+    """*tensor* without the rest of the memory that it may be a part of."""
+    tensor = tensor.detach()
+    own = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if own else tensor.clone()
+
+
+class _Hashing:
+    """A file that knows the SHA-256 of what was written."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out, self._hash = out, sha256()
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        return self._out.write(data)
+
+    def flush(self) -> None:
+        self._out.flush()
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+def read(path: Path, learner: Learner, scenario: str) -> Saved:
+    """A checkpoint of the run of the scenario with that hash, as far as can be told before the replay.
+
+    Raises UnusableError where it is broken, or of another run.
+    """
+    content = path.read_bytes()
+    if sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+        raise UnusableError(f"{path} is not whole")
+    try:
+        values = torch.load(io.BytesIO(content[:-DIGEST]), weights_only=True)
+        moment = Saved(**values)
+        sound = moment.format == FORMAT and _sound(moment, learner)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, EOFError, pickle.PickleError):
+        sound = False
+    if not sound:
+        raise UnusableError(f"{path} is no checkpoint of this model")
+    if moment.scenario != scenario:
+        raise UnusableError(f"{path} is of another scenario")
+    return moment
+
+
+def _sound(moment: Saved, learner: Learner) -> bool:
+    """Whether every tensor has the name, the shape and the type of one of the model's, and every place is there."""
+    shapes = {key: (tensor.shape, tensor.dtype) for key, tensor in learner.initial.items()}
+    for n, (kind, *entry) in enumerate(moment.weights):
+        if kind == "plain":
+            for key, i in zip(*entry, strict=True):
+                if i != INITIAL and (moment.tensors[i].shape, moment.tensors[i].dtype) != shapes[key]:
+                    return False
+        else:
+            node, step, _, trained, place = entry
+            if node not in learner.holds or step < 0 or not 0 <= place < n:
+                return False
+            if not set(trained) <= set(learner.model.modules):
+                return False
+    counts = [moment.rounds, moment.given, moment.updates, *moment.scored]
+    places = [place for _, *some in moment.states for place in some]
+    return (
+        min(counts) >= 0
+        and all(INITIAL <= place < len(moment.weights) for place in places)
+        and all(isinstance(seconds, float) for seconds in moment.wall.values())
+    )

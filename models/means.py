@@ -1,0 +1,34 @@
+"""Weighted sums of many small tensors, in the order given, since a sum of floats sees the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BLOCK = 64  # tensors laid side by side at a time
+SMALL = 16_384  # numbers of a tensor up to which that pays
+NUMPY = (torch.float32, torch.float64)
+
+
+def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """``((0 + t0 w0) + t1 w1) + ...``, every product and every sum rounded by itself."""
+    first = tensors[0]
+    if not 2 <= first.numel() <= SMALL or first.dtype not in NUMPY or first.device.type != "cpu":
+        return _one_by_one(tensors, weights)
+    scales = torch.tensor(weights, dtype=first.dtype).unsqueeze(1)
+    total = torch.zeros(1, first.numel(), dtype=first.dtype)
+    for start in range(0, len(tensors), BLOCK):
+        rows = torch.stack(list(tensors[start : start + BLOCK])).flatten(1).mul_(scales[start : start + BLOCK])
+        # numpy adds whole rows one after the other; torch.sum would add in the order of a tree
+        total = torch.from_numpy(np.add.reduce(torch.cat([total, rows]).numpy(), axis=0, keepdims=True))
+    return total.view(first.shape)
+
+
+def _one_by_one(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    out = torch.zeros_like(tensors[0])
+    for tensor, weight in zip(tensors, weights, strict=True):
+        out += tensor * weight
+    return out

@@ -1,0 +1,72 @@
+"""Trained weights that need not be kept: a training gives the same bits whenever it is run, so it can be run again.
+
+A client that has delivered its report holds what it trained, but nearly always replaces all of it by the next model
+from above before anybody looks. So memory grows with the clients that train in a round, not with those there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from weakref import ref
+
+from torch import Tensor
+
+from models.model import Tensors, module
+from models.states import Promise, Wave, plain
+from models.training import Job
+
+
+@dataclass(slots=True)
+class Training:
+    """A job, and the stage whose recipe it follows."""
+
+    job: Job
+    stage: str
+
+    def settle(self) -> None:
+        """Its weights are known: hold plain tensors, not the promises they came from, so that no chain is held."""
+        tensors = plain(self.job.tensors)
+        known = dict(tensors) if isinstance(tensors, Promise) else tensors
+        job = self.job
+        self.job = Job(job.node, known, job.samples, job.seed, job.step, job.trainable)
+
+    def changes(self, key: str) -> bool:
+        """Whether it trains what *key* names."""
+        return self.job.trainable is None or module(key) in self.job.trainable
+
+
+Again = Callable[[Training], Tensors]
+
+
+class Trained(Promise):
+    """The weights after *training*, None where nobody is to run it a second time."""
+
+    def __init__(
+        self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors], training: Training | None
+    ) -> None:
+        super().__init__(keys, depth, wave, settle)
+        self.training = training
+
+    def delivered(self, carried: Collection[str], again: Again) -> Promise:
+        """The same for a sender whose report has *carried* all that it trained: from now on it need not be kept."""
+        training = self.training
+        if training is None or any(training.changes(key) for key in self if key not in carried):
+            return self
+        return Recall(training, self, again)
+
+
+class Recall(Promise):
+    """Weights after a training, taken from *trained* while somebody else holds that; else they are trained again."""
+
+    def __init__(self, training: Training, trained: Trained | None, again: Again) -> None:
+        depth, wave = (0, Wave(over=True)) if trained is None else (trained.depth, trained.wave)
+        super().__init__(training.job.tensors, depth, wave, lambda: again(training))
+        self.training = training
+        self._trained: Callable[[], Trained | None] = (lambda: None) if trained is None else ref(trained)
+
+    def __getitem__(self, key: str) -> Tensor:
+        if not self.training.changes(key):
+            return self.training.job.tensors[key]
+        trained = self._trained()
+        return super().__getitem__(key) if trained is None else trained[key]

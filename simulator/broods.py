@@ -1,0 +1,118 @@
+"""The children of a node that take part in a stage, nodes and members of groups alike, and which of them are asked."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TypeVar, overload
+
+import numpy as np
+
+from simulator.cohorts import Cohort
+from simulator.interfaces import Arrival
+from simulator.plan import Stage
+from simulator.selection import Indices, RandomOf
+from simulator.trips import ALL, Who
+from topologies.groups import Group
+from topologies.hierarchy import Hierarchy
+
+S = TypeVar("S")
+
+
+class Brood(Sequence[str]):
+    """Names of children in their order; those of members are made only when somebody asks for them.
+
+    *entries* are the nodes and the groups among them, *cohorts* what the groups run as.
+    """
+
+    def __init__(self, entries: Sequence[str | Group], cohorts: Sequence[Cohort]) -> None:
+        self.entries = entries
+        self.nodes = tuple(entry for entry in entries if isinstance(entry, str))
+        self.cohorts = tuple(cohorts)
+        self._of: dict[str, tuple[Cohort, int]] = {}  # of a group, its cohort and the number of its first member there
+        for cohort in cohorts:
+            first = 0
+            for group in cohort.groups:
+                self._of[group.name] = cohort, first
+                first += group.count
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        sizes = [1 if isinstance(entry, str) else entry.count for entry in self.entries]
+        return np.cumsum(sizes).tolist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        return {name: place for place, name in enumerate(self)}
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self.entries else 0
+
+    def __iter__(self) -> Iterator[str]:
+        for entry in self.entries:
+            yield from (entry,) if isinstance(entry, str) else map(entry.name_of, range(entry.count))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        entry, number = self._at(range(len(self))[index])
+        return entry if isinstance(entry, str) else entry.name_of(number)
+
+    def _at(self, place: int) -> tuple[str | Group, int]:
+        """The entry at a place, and which of its members."""
+        at = bisect_right(self._ends, place)
+        return self.entries[at], place - (self._ends[at - 1] if at else 0)
+
+    def all(self) -> tuple[Sequence[str], Mapping[Cohort, Who]]:
+        """All nodes, and all members of every cohort."""
+        return self.nodes, dict.fromkeys(self.cohorts, ALL)
+
+    def some(self, places: Indices) -> tuple[Sequence[str], Mapping[Cohort, Who]]:
+        """The nodes at these places, and the members of cohorts."""
+        nodes, numbers = list[str](), dict[Cohort, list[int]]()
+        for place in places.tolist():
+            entry, number = self._at(place)
+            if isinstance(entry, str):
+                nodes.append(entry)
+            else:
+                cohort, first = self._of[entry.name]
+                numbers.setdefault(cohort, []).append(first + number)
+        return nodes, {cohort: np.sort(np.array(those)) for cohort, those in numbers.items()}
+
+    def in_order(self, arrivals: list[Arrival[S]]) -> list[Arrival[S]]:
+        """Reports of nodes and of members in child order, which they are in unless the two kinds are mixed."""
+        if len(self.entries) < 2 or not self.cohorts:
+            return arrivals
+        return sorted(arrivals, key=lambda arrival: self._places[arrival.sender])
+
+
+def brood(tree: Hierarchy, node: str, stage: Stage, cohorts: Sequence[Cohort]) -> Brood:
+    """Those below *node* that report to it in *stage*."""
+    return Brood(tuple(active(tree, node, stage)), [cohort for cohort in cohorts if cohort.tier == stage.at])
+
+
+def active(tree: Hierarchy, node: str, stage: Stage) -> Iterator[str | Group]:
+    """The nearest nodes and groups below that train or gather; those between only forward."""
+    for child in tree.below(node):
+        tier = child.tier if isinstance(child, Group) else tree.tier(child)
+        if tier == stage.at or tier in stage.plan:
+            yield child
+        elif isinstance(child, str):
+            yield from active(tree, child, stage)
+
+
+def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
+    """Refuse to ask more children than a node has."""
+    for stage in stages:
+        for tier, plan in stage.plan.items():
+            if not isinstance(plan.select, RandomOf):
+                continue
+            for node in tree.nodes(tier):
+                there, k = len(Brood(tuple(active(tree, node, stage)), ())), plan.select.k
+                if k > there:
+                    raise ValueError(f"plan.{tier}.select.random: {node} has {there} children, so it cannot ask {k}")
