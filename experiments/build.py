@@ -26,6 +26,7 @@ from simulator.workloads import CostOnly, Size
 from topologies.hierarchy import Hierarchy
 
 if TYPE_CHECKING:
+    from experiments.workload import LearningWorkload
     from models.data.samples import Study
     from models.learner import Learner
 
@@ -81,7 +82,6 @@ def _built(scenario: Scenario) -> Built:
         return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + apart + fits.happenings)
     from experiments.engine import engine_of
     from experiments.learning import learner_of, study_of
-    from experiments.workload import LearningWorkload
 
     tree, study = study_of(scenario)
     tree, unheard = _on_air(scenario, tree)
@@ -94,12 +94,23 @@ def _built(scenario: Scenario) -> Built:
         tree = tree.unfolded()
     _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
-    workload = LearningWorkload(learner)
+    workload = _workload(scenario, learner, stages)
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.allowed = fits.allowed
     return Built(
         scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
     )
+
+
+def _workload(scenario: Scenario, learner: Learner, stages: Iterable[Stage]) -> LearningWorkload:
+    """What the simulator asks of *learner*."""
+    from experiments.device_cache import CachingWorkload, refuse_useless
+    from experiments.workload import LearningWorkload
+
+    if not scenario.learning.device_cache:
+        return LearningWorkload(learner)
+    refuse_useless(learner.model, [learner.recipe_in(stage) for stage in stages])
+    return CachingWorkload(learner)
 
 
 def _told_apart(tree: Hierarchy, why: str) -> tuple[tuple[str, str, str], ...]:

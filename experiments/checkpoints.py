@@ -21,8 +21,8 @@ from torch import Tensor
 from experiments.store import UnusableError
 from models.learner import Learner
 from models.model import Tensors
-from models.recall import Recall, Training
-from models.states import Ghost, Promise, plain
+from models.recall import Recall, Training, settled
+from models.states import Ghost
 from models.training import Job
 
 FORMAT, DIGEST = 1, sha256().digest_size
@@ -53,7 +53,7 @@ def saved(learner: Learner, **where: Any) -> Saved:
     book = _Book(learner)
     states = [
         (number, book.place(state.tensors), INITIAL if state.base is None else book.place(state.base.tensors))
-        for number, state in sorted(learner.live.items())
+        for number, state in sorted((learner.live or {}).items())
     ]
     return Saved(
         given=learner.given,
@@ -78,7 +78,7 @@ class _Book:
 
     def place(self, tensors: Tensors) -> int:
         """Where *tensors* are found in the book."""
-        found = _settled(tensors)
+        found = settled(tensors)
         if id(found) not in self._entries:
             entry = self._job(found.training) if isinstance(found, Recall) else self._plain(found)
             self._entries[id(found)] = found, self.weights.setdefault(entry, len(self.weights))
@@ -100,19 +100,6 @@ class _Book:
         return self._places[id(tensor)]
 
 
-def _settled(tensors: Tensors) -> Tensors:
-    """Plain values, or weights that are to be trained again."""
-    found = plain(tensors)
-    while isinstance(found, Promise) and not isinstance(found, Recall):
-        for key in found:
-            found[key]
-            break
-        else:
-            return {}
-        found = plain(found)
-    return found
-
-
 def put_in_place(learner: Learner, at: Saved) -> None:
     """Give the ghosts that somebody holds what they stood for; from now on *learner* learns in earnest.
 
@@ -125,7 +112,7 @@ def put_in_place(learner: Learner, at: Saved) -> None:
     except (KeyError, ValueError) as error:
         raise UnusableError("the replay has no such training") from error
     places = {number: where for number, *where in at.states}
-    for number, state in list(learner.live.items()):
+    for number, state in list((learner.live or {}).items()):
         held = [state.tensors, *([state.base.tensors] if state.base else [])]
         for tensors, place in zip(held, places.get(number, ()), strict=False):
             if isinstance(tensors, Ghost) and tensors.known is None:

@@ -37,6 +37,8 @@ class Keeper:
         self.built, self.store, self.wall, self.scenario, self.at = built, store, wall, scenario, at
         self.spec, self.rounds, self._went_on = built.scenario.checkpoints, 0, went_on
         self._last = time.perf_counter()
+        if built.learner:
+            built.learner.follow()
         if at and built.learner:
             built.learner.replay(_scores(store, at.scored))
         if at is None:

@@ -71,18 +71,21 @@ class LearningWorkload:
         return self._scoring(node, learner.held_out(node))
 
     def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
-        """All epochs of one local training."""
+        """All epochs of one local training, worked out once for clients that are alike."""
         held = frozenset(self.learner.holds[node])
-        kind = (held, *_kind(samples), recipe.objective, recipe.optimizer, recipe.trainable)
+        alike = (len(samples), held, *kind_of(samples), recipe)
+        if alike not in self._costs:
+            kind = (held, *kind_of(samples), recipe.objective, recipe.optimizer, recipe.trainable)
 
-        def step(rows: int) -> Cost:
-            return training_step(self.learner.model, held, samples, recipe, rows)
+            def step(rows: int) -> Cost:
+                return training_step(self.learner.model, held, samples, recipe, rows)
 
-        return self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+            self._costs[alike] = self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+        return self._costs[alike]
 
     def _scoring(self, node: str, samples: Samples) -> Cost:
         held = frozenset(self.learner.holds[node])
-        kind = (held, *_kind(samples), "evaluate")
+        kind = (held, *kind_of(samples), "evaluate")
         return self._passes(len(samples), WIDTH, kind, lambda rows: prediction(self.learner.model, held, samples, rows))
 
     def _passes(self, n: int, batch_size: int, kind: tuple[object, ...], step: Callable[[int], Cost]) -> Cost:
@@ -131,7 +134,8 @@ class LearningWorkload:
         return self.learner.evaluate(states)
 
 
-def _kind(samples: Samples) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def kind_of(samples: Samples) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which modalities and tasks they have."""
     return tuple(samples.inputs), tuple(samples.targets)
 
 

@@ -109,8 +109,8 @@ class AdaptedTrunk:
 
         *there* is 1 or 0 for each of a sample's own tokens: nobody looks at the latter, and they come out zero.
         """
-        if there is not None and bool(there.all()):
-            there = None  # nothing to hide; adding 0 and multiplying by 1 would give the same bits
+        if there is not None and (there.is_meta or bool(there.all())):
+            there = None  # nothing to hide (or counted only); adding 0 and multiplying by 1 would give the same bits
         absent = None
         for segment in self.segments[start:stop]:
             if there is not None and (absent is None or absent.shape[-1] != x.shape[-2]):

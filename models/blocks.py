@@ -175,15 +175,26 @@ class Trunk:
 
 def attend(qkv: Tensor, heads: int, absent: Tensor | None) -> Tensor:
     """Scaled dot-product attention; queries, keys and values lie side by side in ``[..., tokens, 3 width]``."""
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-3, -2).contiguous()
+    if qkv.dim() == 4:
+        return _attend_stacked(qkv, heads, absent)
+    q, k, v = qkv.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-3, -2)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
-    if absent is None:
-        weights = torch.softmax(scores, -1)
-    else:  # torch's own is slow on many rows of few tokens
+    if absent is not None:
         scores = scores + absent
-        shares = (scores - scores.detach().amax(-1, keepdim=True)).exp()
-        weights = shares / shares.sum(-1, keepdim=True)
-    return (weights @ v).transpose(-3, -2).flatten(-2)
+    return (torch.softmax(scores, -1) @ v).transpose(-3, -2).flatten(-2)
+
+
+def _attend_stacked(qkv: Tensor, heads: int, absent: Tensor | None) -> Tensor:
+    """The same for ``[clients, batch, tokens, 3 width]``, keys before queries: softmax over few last is slow."""
+    clients, batch, tokens, width = qkv.shape
+    alone = qkv.unflatten(-1, (3, heads, -1)).permute(3, 0, 1, 4, 2, 5).reshape(3, -1, tokens, width // (3 * heads))
+    q, k, v = alone.unbind()
+    scores = torch.bmm(k, q.mT) / math.sqrt(q.shape[-1])
+    if absent is not None:
+        nobody = absent.reshape(clients, 1, tokens, 1).expand(-1, batch * heads, -1, -1)
+        scores = scores + nobody.reshape(-1, tokens, 1)
+    out = torch.bmm(torch.softmax(scores, 1).mT, v)
+    return out.view(clients, batch, heads, tokens, -1).transpose(2, 3).flatten(-2)
 
 
 @dataclass(frozen=True, slots=True)

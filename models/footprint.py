@@ -16,7 +16,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from models.attribution import ModuleCost, seen_at_work
 from models.counting import Cost, count
 from models.data.samples import Samples
-from models.model import Model, Probed, Tensors, nest, predictable
+from models.model import Cut, Model, Probed, Stack, Tensors, nest, predictable
 from models.objectives import Batch
 from models.training import Recipe, trainable_keys
 
@@ -98,6 +98,28 @@ def prediction(model: Model, keys: Collection[str], samples: Samples, rows: int)
         model.forward(nest(weights), inputs, tasks)
 
     return count(predict, [*weights.values(), *inputs.values()]) if tasks else Cost()
+
+
+def features(cut: Cut, samples: Samples) -> Samples:
+    """The shapes of what the front of *cut* makes of all *samples*, with their targets."""
+    kept = {m: torch.empty(len(samples), *shape, device="meta") for m, shape in cut.rest.shapes.items()}
+    return Samples(kept, samples.targets)
+
+
+def front_pass(cut: Cut, model: Model, keys: Collection[str], samples: Samples, rows: int) -> Cost:
+    """*rows* samples like these through the front of *cut*, for a node that holds *keys*, without gradients.
+
+    As it runs here: tokens of modalities that the node lacks are there, masked.
+    """
+    read = {key: value for key, value in shapes(model).items() if key in keys and cut.reads(key, samples.inputs)}
+    weights = {key: value.unsqueeze(0) for key, value in read.items()}
+    inputs = {m: x.unsqueeze(0) for m, x in _like(samples, rows).inputs.items()}
+
+    @torch.no_grad()
+    def run() -> None:
+        cut.front(nest(weights), inputs, Stack(1, {}))
+
+    return count(run, [*weights.values(), *inputs.values()])
 
 
 def merging(weights: Tensors, copies: int) -> Cost:

@@ -73,8 +73,8 @@ class Learner:
         self.taught: set[str] = set()  # modules that somebody has begun to train
         self.updates, self.repeated = 0, 0  # local trainings; and how often one was run again, as nobody had kept it
         self.training_seconds, self.scoring_seconds = 0.0, 0.0  # wall time
-        self.live: WeakValueDictionary[int, State] = WeakValueDictionary()
         self.given = 0  # how many states have been given out
+        self.live: WeakValueDictionary[int, State] | None = None  # those that somebody holds, where they are followed
         self.scored: list[int] = []  # how many scores each evaluation gave
         self._replayed: Iterator[list[Score]] | None = None
         self.entered: dict[str, Recipe] = {}
@@ -92,8 +92,13 @@ class Learner:
 
     def _given(self, state: State) -> State:
         self.given += 1
-        self.live[self.given] = state
+        if self.live is not None:
+            self.live[self.given] = state
         return state
+
+    def follow(self) -> None:
+        """From now on know which states somebody holds, so that a run can be saved."""
+        self.live = WeakValueDictionary()
 
     @property
     def seconds(self) -> float:
@@ -151,9 +156,9 @@ class Learner:
         if not trainable:
             return self._given(state)
         samples = self.samples(node)
-        names = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable)
-        self.taught |= {module(name) for name in names}
-        votes = {name: state.samples.get(name, 0) + len(samples) for name in names}
+        names, count = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable), len(samples)
+        self.taught.update(map(module, names))
+        votes = {name: state.samples.get(name, 0) + count for name in names}
         job = Job(node, state.tensors, samples, self.seed, step, trainable)
         return self._given(State(self._promise(job), {**state.samples, **votes}, state.base, state.extra))
 
@@ -179,7 +184,7 @@ class Learner:
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
-        twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, WeakValueDictionary()
+        twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, None
         twin.training_seconds = twin.scoring_seconds = 0.0
         twin.entered, twin.scored = {}, []
         twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)

@@ -16,15 +16,17 @@ NUMPY = (torch.float32, torch.float64)
 def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """``((0 + t0 w0) + t1 w1) + ...``, every product and every sum rounded by itself."""
     first = tensors[0]
-    if not 2 <= first.numel() <= SMALL or first.dtype not in NUMPY or first.device.type != "cpu":
+    if not 1 <= first.numel() <= SMALL or first.dtype not in NUMPY or first.device.type != "cpu":
         return _one_by_one(tensors, weights)
     scales = torch.tensor(weights, dtype=first.dtype).unsqueeze(1)
-    total = torch.zeros(1, first.numel(), dtype=first.dtype)
+    twice = 2 if first.numel() == 1 else 1  # a single column would be added in the order of a tree, too
+    total = torch.zeros(1, first.numel() * twice, dtype=first.dtype)
     for start in range(0, len(tensors), BLOCK):
-        rows = torch.stack(list(tensors[start : start + BLOCK])).flatten(1).mul_(scales[start : start + BLOCK])
+        rows = torch.stack(list(tensors[start : start + BLOCK])).view(-1, first.numel())
+        rows = rows.repeat(1, twice) * scales[start : start + BLOCK]
         # numpy adds whole rows one after the other; torch.sum would add in the order of a tree
         total = torch.from_numpy(np.add.reduce(torch.cat([total, rows]).numpy(), axis=0, keepdims=True))
-    return total.view(first.shape)
+    return total[0, : first.numel()].clone().view(first.shape)
 
 
 def _one_by_one(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -104,6 +104,8 @@ def _end_processes() -> None:
 class Dask(_Pool):
     """A Dask cluster: of the scheduler at *address*, or without one of *workers* processes started here."""
 
+    answer_seconds = 20.0  # how long a scheduler may take to answer
+
     def __init__(self, workers: int | None = None, address: str | None = None) -> None:
         super().__init__()
         try:
@@ -125,7 +127,7 @@ class Dask(_Pool):
 
         where = self._address or stack.enter_context(_local_cluster(self.workers))
         try:
-            client = stack.enter_context(Client(where, timeout=20, set_as_default=False))
+            client = stack.enter_context(Client(where, timeout=self.answer_seconds, set_as_default=False))
         except OSError as error:
             raise WorkerError(f"no Dask scheduler answers at {where}: {error}") from error
         self._cores = sum(client.ncores().values())

@@ -26,8 +26,8 @@ class Training:
 
     def settle(self) -> None:
         """Its weights are known: hold plain tensors, not the promises they came from, so that no chain is held."""
-        tensors = plain(self.job.tensors)
-        known = dict(tensors) if isinstance(tensors, Promise) else tensors
+        found = settled(self.job.tensors)
+        known = dict(found) if isinstance(found, Promise) else found
         job = self.job
         self.job = Job(job.node, known, job.samples, job.seed, job.step, job.trainable)
 
@@ -41,6 +41,8 @@ Again = Callable[[Training], Tensors]
 
 class Trained(Promise):
     """The weights after *training*, None where nobody is to run it a second time."""
+
+    shared = False  # a node's trainings are its own, and known by this
 
     def __init__(
         self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors], training: Training | None
@@ -70,3 +72,16 @@ class Recall(Promise):
             return self.training.job.tensors[key]
         trained = self._trained()
         return super().__getitem__(key) if trained is None else trained[key]
+
+
+def settled(tensors: Tensors) -> Tensors:
+    """The plain values behind promises, all computed, or the weights that are to be trained again."""
+    found = plain(tensors)
+    while isinstance(found, Promise) and not isinstance(found, Recall):
+        for key in found:
+            found[key]
+            break
+        else:
+            return {}
+        found = plain(found)
+    return found

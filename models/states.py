@@ -27,6 +27,8 @@ class Promise(Mapping[str, Tensor]):
     *depth* counts the trainings of its wave that stand one behind another before the values can be computed.
     """
 
+    shared = True  # whether another node's state may hold the very mapping
+
     def __init__(self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors]) -> None:
         self._keys, self._depth, self.wave, self._settle = dict.fromkeys(keys), depth, wave, settle
         self._values: Tensors | None = None
@@ -113,8 +115,9 @@ class State:
     def only(self, keys: Collection[str]) -> State:
         """The part that travels: these tensors, and the votes of their modules."""
         mine = [key for key in self.tensors if key in keys]
-        names = {ballot(key) for key in mine}
-        tensors = lazily(mine, [self.tensors], lambda: {key: self.tensors[key] for key in mine})
+        names, tensors = set(map(ballot, mine)), self.tensors
+        if len(mine) < len(tensors):
+            tensors = lazily(mine, [self.tensors], lambda: {key: self.tensors[key] for key in mine})
         return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
 
     def reported(self, modules: Collection[str]) -> State:
@@ -199,6 +202,7 @@ def _replaced(own: State, other: State, modules: set[str]) -> State:
     def compute() -> dict[str, Tensor]:  # asks *own* for no more than stays: what is replaced need not be known
         return {key: (other if key in keys else own).tensors[key] for key in own.tensors}
 
-    tensors = lazily(own.tensors, [own.tensors, other.tensors], compute)
+    whole = len(keys) == len(own.tensors) == len(other.tensors) and getattr(other.tensors, "shared", True)
+    tensors = other.tensors if whole else lazily(own.tensors, [own.tensors, other.tensors], compute)
     base = other if other.base is None else State(other.tensors, other.samples, None, other.extra)
     return State(tensors, own.samples, base, own.extra)

@@ -26,10 +26,10 @@ ROUNDS, SAMPLED, BATCH, RATE, SEED = 20, 100, 16, 0.1, 1
 NAMES = ("encoder.image/0.weight", "encoder.image/0.bias", "head.digit/weight", "head.digit/bias")
 
 
-def built(clients: int = SAMPLED, hidden: int = 128, *, lean: bool = False) -> Built:
+def built(clients: int = SAMPLED, hidden: int = 128) -> Built:
     """FedAvg over 20 rounds of one epoch, 100 *clients* a round; each has 14 digits on average, however many there are.
 
-    The cloud's model is scored once, at the end. *lean*: no closing broadcast.
+    The cloud's model is scored once, at the end, and all get it in a closing broadcast.
     """
     plan: dict[str, Any] = {"modules": ["*"], "rounds": ROUNDS}
     if clients > SAMPLED:
@@ -44,7 +44,6 @@ def built(clients: int = SAMPLED, hidden: int = 128, *, lean: bool = False) -> B
         "plan": {"cloud": plan},
         "learning": {"optimizer": {"name": "sgd", "lr": RATE}, "local_epochs": 1, "batch_size": BATCH},
         "evaluate": {"every": ROUNDS, "tiers": ["cloud"], "moments": ["after_merge"]},
-        "final_broadcast": not lean,
         "plots": False,
     }
     torch.set_num_threads(1)

@@ -50,7 +50,7 @@ MIXING: dict[str, Any] = {
         "campus": {"modules": ["head.*", "offset.campus", "adapter", "encoder.*"], "rounds": 1},
         "cloud": {"modules": ["head.*", "adapter", "encoder.*"], "rounds": 2},
     },
-    "learning": {"optimizer": ADAMW, "local_epochs": 2, "batch_size": 11},
+    "learning": {"optimizer": ADAMW, "local_epochs": 2, "batch_size": 12},
     "stages": [
         {
             "name": "pretrain",

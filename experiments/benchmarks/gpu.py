@@ -21,7 +21,7 @@ from models.objectives import Supervised
 from models.optimizers import SGD
 from models.training import Job, Recipe
 
-GOALS: dict[str, float] = {}
+GOALS = {"stacked_ratio": 1.0}  # of the time that one client at a time takes
 
 WIDTH, SQUARE, TIMES = 1024, 8192, 10
 EVERYTHING = ("trunk", "encoder.image", "head.answer")
@@ -44,7 +44,7 @@ def figures() -> dict[str, float]:
     return {
         "stacked_clients_per_s": round(stacked, 1),
         "single_clients_per_s": round(single, 1),
-        "gain": round(stacked / single, 2),
+        "stacked_ratio": round(single / stacked, 3),
         "tflops_per_s": round(rate / 1e12, 1),
         "of_the_matrix_rate": round(rate / _matrix_rate(), 3),
     }

@@ -1,6 +1,6 @@
 """A frozen transformer at 40 clients, and what its kept front saves, beside the plain loop of `models/training.py`.
 
-Width 256, 4 layers, 64 tokens, adapters of 32 units, a head of 10 classes, plain SGD; 16 samples a client in 2 batches
+Width 256, 4 layers, 64 tokens, adapters of 32 units, a head of 4 classes, plain SGD; 16 samples a client in 2 batches
 of 8; 20 local trainings of every client, each from the weights of the one before. Encoder and trunk are frozen. Trained
 are the head and adapters in all layers, the head and the last layer's adapter, or the head alone. What is kept is
 computed in the first training, which counts in full. Trainings of one kind are alike: of the plain loop one of the 20
@@ -24,7 +24,7 @@ from models.objectives import Supervised
 from models.optimizers import SGD
 from models.training import Job, Recipe
 
-CLIENTS, WIDTH, LAYERS, TOKENS, UNITS, CLASSES = 40, 256, 4, 64, 32, 10
+CLIENTS, WIDTH, LAYERS, TOKENS, UNITS, CLASSES = 40, 256, 4, 64, 32, 4
 SAMPLES, BATCH, PASSES, FEATURES = 16, 8, 20, 48
 KINDS: dict[str, tuple[int, tuple[str, ...]]] = {  # adapted layers, and what trains
     "all_layers": (LAYERS, ("adapter", "head.answer")),

@@ -160,6 +160,7 @@ class Learning(Section):
     optimizer: Optimizer = Optimizer()
     local_epochs: Count = 1
     batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch)] = 16
+    device_cache: bool = False  # devices keep what the frozen front makes of their samples
 
 
 class StageSpec(Section):

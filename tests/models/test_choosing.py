@@ -52,7 +52,7 @@ def test_where_nothing_is_gained_it_ends_at_few_wherever_it_begins():
     for varied in (2**14, 2**18, 2**22):
         load = Load.of("train", ("wide",), 1000, varied)
         slower = Machine(0.0, lambda size: 1.0 + 0.1 * size)
-        assert settled(slower, load, rounds=20) == 1
+        assert settled(slower, load, rounds=20, clients=60) == 1
     assert settled(Machine(0.0, lambda size: 1.0), Load.of("train", ("flat",), 1000, 2**18)) <= 2
 
 

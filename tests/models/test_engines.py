@@ -228,7 +228,7 @@ def test_an_interruption_ends_the_workers(tmp_path):
         sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
         from test_engines import *
         some, recipe = odd(Path({str(tmp_path)!r}), "n4", what="sleep")
-        engine = Joblib(Loky(2))
+        engine = Joblib(Loky(1))
         try:
             engine.train_all(MODEL, some, recipe)
         finally:

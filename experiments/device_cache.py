@@ -1,0 +1,78 @@
+"""Devices that keep what the frozen front of a model makes of their samples, and what that costs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from experiments.workload import LearningWorkload, kind_of
+from models.counting import Cost
+from models.data.samples import Samples
+from models.evaluation import WIDTH
+from models.footprint import features, front_pass, training_step
+from models.learner import Learner
+from models.model import Cut, Cuttable, Model
+from models.states import State
+from models.training import Recipe
+from simulator.plan import Stage
+
+
+class CachingWorkload(LearningWorkload):
+    """As its base, but in a stage in which a model's front is frozen, a device runs it once.
+
+    Its first training of the stage takes one pass of all its samples through the front (in batches of 32) on top; what
+    comes out stays in its memory, for all later ones, and training reads it in place of the samples. An interrupted
+    first training has kept nothing. What is learned is the same to the bit.
+    """
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__(learner)
+        self._filled: set[str] = set()  # who has its features, this stage
+
+    def enter(self, stage: Stage) -> None:
+        """Another front, other features."""
+        super().enter(stage)
+        self._filled = set()
+
+    def train(self, node: str, state: State, step: int) -> State:
+        """From now on its features are there."""
+        if node not in self._filled:
+            self._filled.add(node)
+            self._work.pop((node, "train"), None)
+        return super().train(node, state, step)
+
+    def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
+        cut = cut_of(self.learner.model, recipe)
+        if cut is None:
+            return super()._training(node, samples, recipe)
+        held, kept = frozenset(self.learner.holds[node]), features(cut, samples)
+        own = frozenset(filter(cut.remains, held))
+        kind = ("rest", own, cut.name, *kind_of(kept), recipe.objective, recipe.optimizer, recipe.trainable)
+
+        def step(rows: int) -> Cost:
+            return training_step(cut.rest, own, kept, recipe, rows)
+
+        cost = self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+        if node not in self._filled:
+            front = ("front", held, cut.name, *kind_of(samples))
+            cost += self._passes(
+                len(samples), WIDTH, front, lambda rows: front_pass(cut, self.learner.model, held, samples, rows)
+            )
+        nbytes = sum(value.numel() * value.element_size() for value in kept.inputs.values())
+        return replace(cost, memory_bytes=cost.memory_bytes + nbytes)
+
+
+def cut_of(model: Model, recipe: Recipe) -> Cut | None:
+    """Where *model* is cut when clients train by *recipe*; None where nothing comes out the same every time."""
+    if recipe.objective.random or not isinstance(model, Cuttable):
+        return None
+    return model.cut(recipe.trainable)
+
+
+def refuse_useless(model: Model, recipes: Sequence[Recipe]) -> None:
+    """ValueError where no stage leaves anything to keep."""
+    if not any(cut_of(model, recipe) for recipe in recipes):
+        raise ValueError(
+            "learning.device_cache: in no stage is there anything to keep (encoders train, the objective is random, "
+            "or the model cannot be cut); leave it out"
+        )
