@@ -182,7 +182,10 @@ def read(path: Path, learner: Learner, scenario: str) -> Saved:
 
     Raises UnusableError where it is broken, or of another run.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnusableError(f"{path} cannot be read ({error.strerror})") from error
     if sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
         raise UnusableError(f"{path} is not whole")
     try:
@@ -218,4 +221,5 @@ def _sound(moment: Saved, learner: Learner) -> bool:
         min(counts) >= 0
         and all(INITIAL <= place < len(moment.weights) for place in places)
         and all(isinstance(seconds, float) for seconds in moment.wall.values())
+        and all(isinstance(length, int) for length, _ in moment.tables.values())
     )

@@ -22,7 +22,8 @@ FOLDER = "checkpoints"
 
 def found(folder: Path) -> list[Path]:
     """The checkpoints of a run folder, the latest first."""
-    return sorted((path for path in (folder / FOLDER).glob("*.pt") if path.stem.isdigit()), reverse=True)
+    numbered = (path for path in (folder / FOLDER).glob("*.pt") if path.stem.isdecimal())
+    return sorted(numbered, key=lambda path: int(path.stem), reverse=True)
 
 
 class Keeper:

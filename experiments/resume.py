@@ -18,7 +18,7 @@ from experiments.keeper import found
 from experiments.manifest import versions
 from experiments.run import Course, Result, Watch, closing_engine, condensing
 from experiments.scenario import Problem, Scenario, ScenarioError
-from experiments.store import MANIFEST, SCENARIO, Store, UnusableError, locked
+from experiments.store import MANIFEST, SCENARIO, Store, UnusableError, check, locked
 from experiments.wall import Wall
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def _read(path: Path, built: Built, scenario: str) -> Saved:
 
     if built.learner is None:
         raise UnusableError(f"{path} is of a run that learned")
-    return read(path, built.learner, scenario)
+    moment = read(path, built.learner, scenario)
+    check(path.parents[1], moment.tables)
+    return moment
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -135,6 +135,13 @@ class Store:
             self.text(f"{name}.csv", _records(records))
 
 
+def check(folder: Path, extents: Extents) -> None:
+    """Whether the tables in *folder* begin as they were at some moment. Raises UnusableError where one does not."""
+    for name, (length, digest) in extents.items():
+        if _digest(folder / name, length) != digest:
+            raise UnusableError(f"{folder / name} does not begin as it was when the run was saved")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Nobody else goes on with the run in *folder* meanwhile. Raises ValueError where somebody does already."""
@@ -142,12 +149,22 @@ def locked(folder: Path) -> Iterator[None]:
     with path.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(path.stat(), os.fstat(held.fileno())):
+                raise BlockingIOError  # whoever held it has ended since, and somebody else has begun
+        except (BlockingIOError, FileNotFoundError):
             raise ValueError(f"{folder}: its run is still going on; wait, or end that process first") from None
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _digest(path: Path, length: int) -> str:
+    """The SHA-256 of so many bytes at the beginning of a file, or of all that there are."""
+    hashing = sha256()
+    for begin in range(0, length, 1 << 20):
+        hashing.update(_part(path, begin, min(1 << 20, length - begin)))
+    return hashing.hexdigest()
 
 
 def _part(path: Path, begin: int, length: int) -> bytes:

@@ -25,20 +25,21 @@ class Load:
     kind: tuple[object, ...]
     nbytes: int = field(compare=False)
     start: int = field(compare=False)
+    kept: int | None = field(default=None, compare=False)  # bytes kept for the gradient; None: seen at the first loss
 
     @classmethod
-    def of(cls, name: str, kind: tuple[object, ...], nbytes: int, varied: int) -> Load:
+    def of(cls, name: str, kind: tuple[object, ...], nbytes: int, varied: int, kept: int | None = None) -> Load:
         """*varied*: the bytes of a client's weights that change or differ; loads within a factor of two are alike."""
         alike = (*kind, nbytes.bit_length(), varied.bit_length())
-        return cls(name, alike, nbytes, _power(min(CACHE // max(varied, 1), LARGEST)))
+        return cls(name, alike, nbytes, _power(min(CACHE // max(varied, 1), LARGEST)), kept)
 
 
 @dataclass
 class _Known:
     """What has been seen of a load."""
 
+    activations: int | None  # bytes per client
     seconds: dict[int, list[float]] = field(default_factory=dict)  # per client and step, by number of clients
-    activations: int | None = None  # bytes per client
 
 
 class Chooser:
@@ -58,7 +59,7 @@ class Chooser:
 
     def size(self, load: Load, left: int) -> int:
         """How many of the *left* clients to stack next."""
-        known = self._known.setdefault(load, _Known())
+        known = self._known.setdefault(load, _Known(load.kept))
         most = self._most(load, known)
         if known.activations is None:
             most = min(most, load.start)
@@ -90,7 +91,7 @@ class Chooser:
     @contextmanager
     def running(self, load: Load, clients: int, steps: int) -> Iterator[Callable[[Tensor], None] | None]:
         """Around the work on a stack of so many clients with *steps* steps in all; yields what wants to see a loss."""
-        known = self._known.setdefault(load, _Known())
+        known = self._known.setdefault(load, _Known(load.kept))
         self._used.setdefault(load.name, set()).add(clients)
 
         def watch(loss: Tensor) -> None:

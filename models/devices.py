@@ -96,6 +96,8 @@ class Mover:
 
     def jobs(self, jobs: Sequence[Job], trainable: Collection[str]) -> list[Job]:
         """The same jobs there."""
+        if self.device.kind == "cpu":
+            return list(jobs)
         moved = self.pairs([(job.tensors, job.samples) for job in jobs], trainable)
         return [replace(job, tensors=t, samples=s) for job, (t, s) in zip(jobs, moved, strict=True)]
 

@@ -84,7 +84,7 @@ def _alike(model: Model, jobs: Sequence[tuple[Tensors, Samples]]) -> Iterable[li
 def _load(model: Model, tensors: Tensors, samples: Samples) -> Load:
     weights = sum(t.numel() * t.element_size() for t in tensors.values())
     inputs = WIDTH * sum(x[:1].numel() * x.element_size() for x in samples.inputs.values())
-    return Load.of("predict", (type(model),), ROOM * (weights + inputs), weights)
+    return Load.of("predict", (type(model),), ROOM * (weights + inputs), weights, 0)
 
 
 def _chunk(

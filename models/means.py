@@ -23,7 +23,7 @@ def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     total = torch.zeros(1, first.numel() * twice, dtype=first.dtype)
     for start in range(0, len(tensors), BLOCK):
         rows = torch.stack(list(tensors[start : start + BLOCK])).view(-1, first.numel())
-        rows = rows.repeat(1, twice) * scales[start : start + BLOCK]
+        rows = (rows if twice == 1 else rows.repeat(1, 2)).mul_(scales[start : start + BLOCK])
         # numpy adds whole rows one after the other; torch.sum would add in the order of a tree
         total = torch.from_numpy(np.add.reduce(torch.cat([total, rows]).numpy(), axis=0, keepdims=True))
     return total[0, : first.numel()].clone().view(first.shape)

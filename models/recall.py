@@ -61,6 +61,8 @@ class Trained(Promise):
 class Recall(Promise):
     """Weights after a training, taken from *trained* while somebody else holds that; else they are trained again."""
 
+    costly = True
+
     def __init__(self, training: Training, trained: Trained | None, again: Again) -> None:
         depth, wave = (0, Wave(over=True)) if trained is None else (trained.depth, trained.wave)
         super().__init__(training.job.tensors, depth, wave, lambda: again(training))

@@ -72,15 +72,14 @@ def _train_alike(
     return out
 
 
-def _joined(grads: Sequence[Tensor], owned: set[int]) -> Tensor:
-    """Gradients side by side in memory that nobody else looks at; *owned*: what has been given out as such."""
-    if len(grads) > 1:
-        return torch.cat(list(grads), 1)
-    grad = grads[0]
-    if grad.data_ptr() in owned or not grad.is_contiguous():  # such as the gradients of two weights that are added
-        return grad.clone(memory_format=torch.contiguous_format)
-    owned.add(grad.data_ptr())
-    return grad
+def _apart(grads: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gradients that can be written into: those of two weights that are added may be one tensor."""
+    seen, out = set[int](), {}
+    for key, grad in grads.items():
+        place = grad.data_ptr()
+        out[key] = grad.clone() if place in seen else grad
+        seen.add(place)
+    return out
 
 
 def _trained(keys: Iterable[str], recipe: Recipe) -> bool:
@@ -134,23 +133,24 @@ class _Stack:
 
     def _update(self, front: Front, grads: Mapping[str, Tensor], step: int) -> None:
         """Move what is reached, all keys of a group at once."""
-        clip, factors, owned = self.recipe.clip, None, set[int]()
+        clip, factors, grads = self.recipe.clip, None, _apart(grads)
         if clip is not None:
             factors = clip_factors(clip, [(grads[key], front.rows(key)) for key in sorted(grads)], front.stack.count)
         for group, state, count in zip(self.weights.groups, self.states, front.holders, strict=True):
             got = {key: grads[key].reshape(count, -1) for key in group.keys if key in grads}
             if not got:
                 continue
-            grad = _joined(list(got.values()), owned)
+            grad = torch.cat(list(got.values()), 1) if len(got) > 1 else next(iter(got.values())).contiguous()
             if factors is not None:
                 grad *= factors[group.rows[:count]].unsqueeze(1)
             tensors = [tensor[:count] for tensor in (group.flat, *state)]
             if len(got) == len(group.keys):
                 self.recipe.optimizer.update(tensors[0], grad, tensors[1:], step)
                 continue
+            pieces = dict(zip(got, grad.split([part.shape[1] for part in got.values()], 1), strict=True))
             for key, *own in zip(group.keys, *(tensor.split(group.sizes, 1) for tensor in tensors), strict=True):
-                if key in got:  # nobody's loss reaches the others
-                    self.recipe.optimizer.update(own[0], got[key].clone(), own[1:], step)
+                if key in pieces:  # nobody's loss reaches the others
+                    self.recipe.optimizer.update(own[0], pieces[key], own[1:], step)
 
     def results(self) -> list[dict[str, Tensor]]:
         """What each client trained, apart from the stack's memory."""

@@ -28,6 +28,7 @@ class Promise(Mapping[str, Tensor]):
     """
 
     shared = True  # whether another node's state may hold the very mapping
+    costly = False  # whether it takes a training to know the values although nothing is pending
 
     def __init__(self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors]) -> None:
         self._keys, self._depth, self.wave, self._settle = dict.fromkeys(keys), depth, wave, settle
@@ -117,7 +118,15 @@ class State:
         mine = [key for key in self.tensors if key in keys]
         names, tensors = set(map(ballot, mine)), self.tensors
         if len(mine) < len(tensors):
-            tensors = lazily(mine, [self.tensors], lambda: {key: self.tensors[key] for key in mine})
+
+            def compute() -> dict[str, Tensor]:
+                return {key: self.tensors[key] for key in mine}
+
+            whole = plain(tensors)
+            if isinstance(whole, Promise) and whole.costly:  # and nobody may ever look at more than the size
+                tensors = Promise(mine, whole.depth, whole.wave, compute)
+            else:
+                tensors = lazily(mine, [tensors], compute)
         return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
 
     def reported(self, modules: Collection[str]) -> State:

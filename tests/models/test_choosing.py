@@ -81,6 +81,15 @@ def test_memory_is_never_exceeded_once_it_is_known():
     assert Chooser(memory_bytes=1).size(load, 100) == 1
 
 
+def test_what_keeps_nothing_grows_without_ever_showing_a_loss():
+    load = Load.of("predict", ("m",), 1000, 2**21, 0)
+    machine, chooser = Machine(1.0, lambda size: 0.001), Chooser(memory_bytes=100_000, clock=lambda: machine.now)
+    for _ in range(8):
+        machine.work(chooser, load, 500)
+    assert machine.sizes[0] == 1
+    assert 64 <= max(machine.sizes) <= 100
+
+
 def test_what_a_graph_keeps_is_counted_once():
     x = torch.ones(10, 4, requires_grad=True)
     hidden = x.exp()  # its result is kept: 160 bytes

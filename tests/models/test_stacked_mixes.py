@@ -233,3 +233,45 @@ def test_nothing_to_train_and_no_samples_leave_everything_as_it_is():
     for run in (stacked.train_all, training.train_all):
         (after,) = run(MODEL, [replace(job, trainable=frozenset())], recipes(0))
         assert all(after[key] is value for key, value in job.tensors.items())
+
+
+class Summed(MLP):
+    """Its hidden layer's weight is the sum of two, which have one gradient between them, too large to be joined."""
+
+    def held(self, modalities, tasks):
+        return (*super().held(modalities, tasks), "encoder.image/more")
+
+    def forward(self, params, inputs, tasks, stack=None):
+        own = params["encoder.image"]
+        both = {**own, "0.weight": own["0.weight"] + own["more"]}
+        return super().forward({**params, "encoder.image": both}, inputs, tasks, stack)
+
+
+class Idle(MLP):
+    """A weight of its encoder is never looked at."""
+
+    def held(self, modalities, tasks):
+        return (*super().held(modalities, tasks), "encoder.image/idle")
+
+
+def test_a_weight_that_nobody_looks_at_is_left_out():
+    plain = NARROW[3]
+    model = Idle(plain.shapes, plain.tasks, (4,))
+    work = one_modality(model, 3, dtype=torch.float64)
+    idle = torch.ones(3, dtype=torch.float64)
+    work = [replace(job, tensors={**job.tensors, "encoder.image/idle": idle}) for job in work]
+    for optimizer in OPTIMIZERS:
+        how = Recipe(Supervised(), optimizer, 2, 2, frozenset(model.modules), clip=0.1)
+        close(model, work, how)
+        assert same_bits(model, work, how)
+        assert all(after["encoder.image/idle"] is idle for after in stacked.train_all(model, work, how))
+
+
+def test_weights_with_one_gradient_between_them_move_alike():
+    plain = NARROW[3]
+    model = Summed(plain.shapes, plain.tasks, plain.hidden)
+    work = one_modality(model, 3, dtype=torch.float64)
+    more = torch.zeros(64, 128, dtype=torch.float64)
+    work = [replace(job, tensors={**job.tensors, "encoder.image/more": more}) for job in work]
+    for optimizer, clip in zip(OPTIMIZERS, CLIPS, strict=True):
+        close(model, work, Recipe(Supervised(), optimizer, 1, 2, frozenset(model.modules), clip=clip))
