@@ -15,7 +15,7 @@ from models.data.samples import Samples, Study
 from models.engines import Engine, Inline
 from models.evaluation import Score, evaluate
 from models.model import Model, ballot, initial, module
-from models.recall import Trained, Training
+from models.recall import Public, Trained, Training
 from models.states import Direction, Ghost, Rule, State, Vote, Wave, by_votes, depth, merge
 from models.training import Job, Recipe
 
@@ -73,6 +73,7 @@ class Learner:
         self.taught: set[str] = set()  # modules that somebody has begun to train
         self.updates, self.repeated = 0, 0  # local trainings; and how often one was run again, as nobody had kept it
         self.training_seconds, self.scoring_seconds = 0.0, 0.0  # wall time
+        self.public = Public()  # trainings on public data, for learners that do the same
         self.given = 0  # how many states have been given out
         self.live: WeakValueDictionary[int, State] | None = None  # those that somebody holds, where they are followed
         self.scored: list[int] = []  # how many scores each evaluation gave
@@ -188,7 +189,7 @@ class Learner:
         twin.training_seconds = twin.scoring_seconds = 0.0
         twin.entered, twin.scored = {}, []
         twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)
-        twin.engine = _Idle()
+        twin.engine, twin.public = _Idle(), Public()
         return twin
 
     def settle(self) -> None:
@@ -202,12 +203,23 @@ class Learner:
             self._pending = [(training, promise) for training, promise in self._pending if promise.depth > level]
             for training, _ in now:
                 training.settle()
-            results = self.engine.train_all(self.model, [training.job for training, _ in now], self.recipe)
+            results = self._results([training.job for training, _ in now])
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
             self.updates += len(now)
         self._wave.over, self._wave = True, Wave()
         self.training_seconds += time.perf_counter() - began
+
+    def _results(self, jobs: Sequence[Job]) -> list[dict[str, Tensor]]:
+        if not self.recipe.public:
+            return self.engine.train_all(self.model, jobs, self.recipe)
+        known = [self.public.find(job, self.recipe) for job in jobs]
+        new = [job for job, found in zip(jobs, known, strict=True) if found is None]
+        trained = self.engine.train_all(self.model, new, self.recipe) if new else []
+        for job, result in zip(new, trained, strict=True):
+            self.public.keep(job, self.recipe, result)
+        rest = iter(trained)
+        return [next(rest) if found is None else found for found in known]
 
     def again(self, training: Training) -> dict[str, Tensor]:
         """The weights after a training that has been run before, bit for bit."""

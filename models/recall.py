@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from weakref import ref
 
+import torch
 from torch import Tensor
 
 from models.model import Tensors, module
 from models.states import Promise, Wave, plain
-from models.training import Job
+from models.training import Job, Recipe
 
 
 @dataclass(slots=True)
@@ -87,3 +88,27 @@ def settled(tensors: Tensors) -> Tensors:
             return {}
         found = plain(found)
     return found
+
+
+class Public:
+    """Trainings on public data and what came of them, so that a second learner need not repeat them."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Job, Recipe, dict[str, Tensor]]] = []
+
+    def find(self, job: Job, recipe: Recipe) -> dict[str, Tensor] | None:
+        """The weights after *job*, if the same has been run: same order of batches, recipe, and weights before it."""
+        for other, how, result in self._known:
+            asked = (job.node, job.seed, job.step, job.trainable, recipe, job.samples is other.samples)
+            if asked == (other.node, other.seed, other.step, other.trainable, how, True) and _same(job, other):
+                return result
+        return None
+
+    def keep(self, job: Job, recipe: Recipe, result: dict[str, Tensor]) -> None:
+        """For whoever asks next."""
+        self._known.append((job, recipe, result))
+
+
+def _same(one: Job, other: Job) -> bool:
+    a, b = one.tensors, other.tensors
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

@@ -182,3 +182,19 @@ def test_pooled_models_learn_from_training_samples_alone(built):
         assert {score.node for score in found} == {*nodes, built.hierarchy.root}
         # a good model's error is (2 (x1 + x2 + x3))² in the mean: 4 * 3
         assert np.mean([score.value for score in found]) == pytest.approx(12, rel=0.35)
+
+
+def test_pre_training_is_not_run_again_for_the_baselines(built, learner):
+    """Its weights are those of the run, to the bit; other weights before it are another training."""
+    first = zero_rounds(built.hierarchy, learner, built.stages)
+    learner.settle()
+    second = learner_of(built.scenario, built.hierarchy, built.study, built.stages)
+    second.public, second.engine = learner.public, None  # nobody there who could train
+    states = zero_rounds(built.hierarchy, second, built.stages)
+    root = built.hierarchy.root
+    assert all(torch.equal(value, first[root].tensors[key]) for key, value in states[root].tensors.items())
+    other = learner_of(built.scenario.model_copy(update={"seed": 3}), built.hierarchy, built.study, built.stages)
+    other.public = learner.public
+    other.enter(built.stages[0])
+    trained = other.train(root, other.start(root), 0)
+    assert not torch.equal(trained.tensors["trunk/0.qkv.weight"], first[root].tensors["trunk/0.qkv.weight"])
