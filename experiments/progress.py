@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from experiments.store import MANIFEST
+
 if TYPE_CHECKING:
     from experiments.build import Built
     from simulator.records import Log
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def kept(folder: Path) -> Iterator[None]:
-    """A run that its workers could not go on with has failed, and its folder waits for another try."""
+    """A run that its workers or its disk could not go on with has failed, and its folder waits for another try."""
     try:
         yield
     except RuntimeError as error:
@@ -29,8 +31,15 @@ def kept(folder: Path) -> Iterator[None]:
 
         if not isinstance(error, WorkerError):
             raise
-        print(f"{error}\nthe run folder is kept; go on with: edufog run --resume {folder}", file=sys.stderr)
-        raise SystemExit(1) from None
+        what, status = str(error), 1
+    except OSError as error:
+        if not (folder / MANIFEST).exists():
+            raise
+        what, status = f"{error.filename or folder}: {error.strerror or error}", 2
+    else:
+        return
+    print(f"{what}\nthe run folder is kept; go on with: edufog run --resume {folder}", file=sys.stderr)
+    raise SystemExit(status)
 
 
 class Progress:

@@ -87,10 +87,9 @@ def _read(path: Path, built: Built, scenario: str) -> Saved:
 def _manifest(folder: Path) -> dict[str, Any]:
     """What the folder says of its run."""
     path = folder / MANIFEST
+    content = _content(path)
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _mistake(f"{folder}: no run to go on with ({MANIFEST} is not there); run its scenario anew") from None
+        manifest = json.loads(content)
     except ValueError:
         manifest = None
     if not isinstance(manifest, dict) or not all(_fitting(manifest)):
@@ -109,13 +108,21 @@ def _fitting(manifest: dict[str, Any]) -> Iterator[bool]:
 def _scenario(folder: Path, manifest: dict[str, Any]) -> Scenario:
     """The scenario of the run, as it was when the run began, with the packages that it began with."""
     path = folder / SCENARIO
-    if sha256(path.read_bytes()).hexdigest() != manifest["scenario_hash"]:
+    if sha256(_content(path)).hexdigest() != manifest["scenario_hash"]:
         raise _mistake(f"{path}: changed since its run began; run it anew, with another --out")
     here = versions()
     other = [f"{name} {was}" for name, was in manifest["versions"].items() if here.get(name, was) != was]
     if other:
         raise _mistake(f"{folder}: begun with {', '.join(other)}; install these to go on, or run its scenario anew")
     return Scenario.load(path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        missing = f"no run to go on with ({path.name} is not there); run its scenario anew"
+        raise _mistake(f"{path.parent}: {missing}") from None
 
 
 def _mistake(text: str) -> ScenarioError:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.apart import Apart, beside
 from experiments.build import Built, build
 from experiments.condensed import condensed
 from experiments.keeper import Keeper
@@ -147,8 +148,10 @@ class Course:
             result = self._run()
         except BaseException:
             if self.store and not self.store.replaying:
-                self.store.append(self.log)
-                self.store.manifest(self.manifest | {"status": "failed", "ended": now()})
+                with suppress(OSError):  # as far as the disk takes it: what is told is why it broke off
+                    self.store.append(self.log)
+                with suppress(OSError):
+                    self.store.manifest(self.manifest | {"status": "failed", "ended": now()})
             raise
         if self.store:
             self.store.manifest(result.manifest)
@@ -156,12 +159,13 @@ class Course:
 
     def _run(self) -> Result:
         built, log, store = self.built, self.log, self.store
-        states, rows = self._simulate()
+        with beside(built) as apart:
+            states, rows = self._simulate()
+            notes = self._baselines(apart)
         energy = cause_rows(built.hierarchy, log)
         if _short(built):
             rows = condensed(rows, built.hierarchy, ["node"])
             energy = condensed(energy, built.hierarchy, ["node", "cause"])
-        notes = self._baselines()
         result = Result(built, log, rows, _footprint(built), self.manifest, store.folder if store else None, notes)
         if built.learner:
             result.states = states
@@ -215,14 +219,18 @@ class Course:
         with self.wall.part("other"):
             self.watch(self.built, self.log.spans.last_round, self.log, phase)
 
-    def _baselines(self) -> list[str]:
+    def _baselines(self, apart: Apart | None) -> list[str]:
         if not self.built.scenario.baselines:
             return []
         from experiments.baselines import add_baselines
 
         self._tell("baselines")
         with self.wall.part("baselines"):
-            return add_baselines(self.built, self.log)
+            found = apart.found() if apart else None
+            if found is None:
+                return add_baselines(self.built, self.log)
+            self.log.metrics.extend(found[0])
+            return found[1]
 
 
 def _perturb(result: Result, draws: int, store: Store | None, tell: Callable[[str], None]) -> None:

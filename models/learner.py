@@ -82,7 +82,7 @@ class Learner:
         self._recipe: Recipe | None = None
         self._stage = ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
-        self._pending: list[tuple[Training, Trained]] = []
+        self._pending: dict[int, list[tuple[Training, Trained]]] = {}  # by depth
         self._wave = Wave()
         # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
         self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
@@ -174,7 +174,7 @@ class Learner:
         once = isinstance(job.tensors, Trained)  # a client that goes on alone: what it trained before is its own
         deeper = depth(job.tensors) + 1
         promise = Trained(job.tensors, deeper, self._wave, self._settled, None if once else training)
-        self._pending.append((training, promise))
+        self._pending.setdefault(deeper, []).append((training, promise))
         return promise
 
     def _untrained(self, node: str) -> frozenset[str]:
@@ -188,7 +188,7 @@ class Learner:
         twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, None
         twin.training_seconds = twin.scoring_seconds = 0.0
         twin.entered, twin.scored = {}, []
-        twin._pending, twin._wave, twin._parcels, twin._stages = [], Wave(), {}, set(self._stages)
+        twin._pending, twin._wave, twin._parcels, twin._stages = {}, Wave(), {}, set(self._stages)
         twin.engine, twin.public = _Idle(), Public()
         return twin
 
@@ -198,9 +198,7 @@ class Learner:
             return
         began = time.perf_counter()
         while self._pending:
-            level = min(promise.depth for _, promise in self._pending)
-            now = [(training, promise) for training, promise in self._pending if promise.depth == level]
-            self._pending = [(training, promise) for training, promise in self._pending if promise.depth > level]
+            now = self._pending.pop(min(self._pending))
             for training, _ in now:
                 training.settle()
             results = self._results([training.job for training, _ in now])

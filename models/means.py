@@ -20,13 +20,14 @@ def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         return _one_by_one(tensors, weights)
     scales = torch.tensor(weights, dtype=first.dtype).unsqueeze(1)
     twice = 2 if first.numel() == 1 else 1  # a single column would be added in the order of a tree, too
-    total = torch.zeros(1, first.numel() * twice, dtype=first.dtype)
+    total = torch.zeros(first.numel() * twice, dtype=first.dtype)
     for start in range(0, len(tensors), BLOCK):
         rows = torch.stack(list(tensors[start : start + BLOCK])).view(-1, first.numel())
         rows = (rows if twice == 1 else rows.repeat(1, 2)).mul_(scales[start : start + BLOCK])
         # numpy adds whole rows one after the other; torch.sum would add in the order of a tree
-        total = torch.from_numpy(np.add.reduce(torch.cat([total, rows]).numpy(), axis=0, keepdims=True))
-    return total[0, : first.numel()].clone().view(first.shape)
+        rows[0] += total
+        total = torch.from_numpy(np.add.reduce(rows.numpy(), axis=0))
+    return total[: first.numel()].clone().view(first.shape)
 
 
 def _one_by_one(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -148,6 +148,7 @@ class Auto:
         self._inline, self._make, self._pool, self._clock = make(), make, pool, clock
         self._cores = usable_cores() if cores is None else cores
         self._workers: Joblib | None = None
+        self.others = 0  # cores that somebody else uses meanwhile
         self._saved = 0.0  # seconds that workers would have saved so far
         self._seconds: dict[tuple[Hashable, bool], float] = {}  # per step, by kind of work and whether in workers
 
@@ -192,7 +193,7 @@ class Auto:
     def _pays(self, kind: Hashable, amount: int) -> bool:
         """Whether to use the workers, which are started when they would have paid for their start."""
         here, there = self._seconds.get((kind, False)), self._seconds.get((kind, True), 0.0)
-        if self._workers is None and self._saved > START_SECONDS and self._cores > 1:
+        if self._workers is None and self._saved > START_SECONDS and self._cores - self.others > 1:
             self._workers = Joblib(self._pool(), self._make)
         return self._workers is not None and here is not None and here * amount > WORTH_SECONDS and there < here
 

@@ -31,7 +31,8 @@ class Promise(Mapping[str, Tensor]):
     costly = False  # whether it takes a training to know the values although nothing is pending
 
     def __init__(self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors]) -> None:
-        self._keys, self._depth, self.wave, self._settle = dict.fromkeys(keys), depth, wave, settle
+        self._keys: Mapping[str, object] = keys._keys if isinstance(keys, Promise) else dict.fromkeys(keys)
+        self._depth, self.wave, self._settle = depth, wave, settle
         self._values: Tensors | None = None
 
     @property

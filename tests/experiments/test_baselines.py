@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.apart import Apart
 from experiments.baselines import add_baselines, alone, scores, trainings, zero_rounds
 from experiments.build import build
 from experiments.cli import GALLERY
@@ -198,3 +199,14 @@ def test_pre_training_is_not_run_again_for_the_baselines(built, learner):
     other.enter(built.stages[0])
     trained = other.train(root, other.start(root), 0)
     assert not torch.equal(trained.tensors["trunk/0.qkv.weight"], first[root].tensors["trunk/0.qkv.weight"])
+
+
+def test_a_process_of_their_own_finds_the_same(built):
+    here = Log()
+    notes = add_baselines(built, here)
+    apart = Apart(built.scenario)
+    try:
+        found = apart.found()
+    finally:
+        apart.close()
+    assert found == (list(here.metrics), notes)

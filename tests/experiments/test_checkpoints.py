@@ -103,6 +103,24 @@ def test_tables_that_were_changed_are_noticed(left, whole, table):
     assert (len(said), rounds, result.manifest["resumed"]) == (2, [], 2)
 
 
+def test_scores_of_a_node_that_was_not_asked_are_noticed_before_the_replay(left, whole):
+    path = left / "metrics.csv"
+    path.write_bytes(path.read_bytes().replace(b",campus0/room0/chromebook0,", b",campus0/room0/chromebook9,", 1))
+    result, said, rounds = resumed(left)
+    same(left, result, whole)
+    assert (len(said), rounds) == (1, [2])  # the first of these scores came in the third round
+    assert "metrics.csv does not begin as it was" in said[0]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_passed_over(left, whole):
+    (left / "checkpoints/000009.pt").symlink_to("000009.pt")  # it leads nowhere
+    (left / "checkpoints/²²²²²².pt").touch()
+    result, said, rounds = resumed(left)
+    same(left, result, whole)
+    assert rounds == [3]
+    assert [line.partition(" (")[0] for line in said] == [f"{left}/checkpoints/000009.pt cannot be read"]
+
+
 def test_what_a_replay_does_not_know_it_does_not_make_up():
     with pytest.raises(RuntimeError, match="no checkpoint"):
         Ghost(["head/weight"])["head/weight"]

@@ -1,5 +1,7 @@
 """A run that was killed and goes on leaves what it would have left: every table, every weight, every count."""
 
+import errno
+import fcntl
 import gzip
 import json
 import sys
@@ -12,7 +14,7 @@ from experiments.keeper import found
 from experiments.resume import resume
 from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
-from experiments.store import locked
+from experiments.store import Store, locked
 from tests.experiments.going_on import STUDY, CutError, cut_after, everything, resumed, same, tables
 
 
@@ -84,6 +86,41 @@ def test_a_run_that_is_still_going_on_is_left_alone(left):
     assert everything(left) == before
 
 
+def test_nobody_goes_on_beside_one_who_began_when_another_ended(left, monkeypatch):
+    """The lock of the one that ended was opened before it was taken away: it keeps nobody out."""
+    real, begun = fcntl.flock, []
+
+    def flock(held, how):
+        if not begun:
+            (left / "running.lock").unlink()
+            begun.append((left / "running.lock").open("a"))
+            real(begun[0], how)
+        real(held, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(ScenarioError, match="still going on"):
+        resume(left)
+    begun[0].close()
+
+
+def test_a_full_disk_is_told_and_the_run_can_go_on_later(edufog, left, whole, monkeypatch):
+    add = Store._add
+
+    def full(store, name, data):
+        if not store.replaying:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(store, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_add", full)
+        status, _, wrong = edufog("run", "--resume", left, "-q")
+    assert (status, wrong) == (
+        2, f"{left}: No space left on device\nthe run folder is kept; go on with: edufog run --resume {left}\n"
+    )  # fmt: skip
+    assert json.loads((left / "manifest.json").read_text())["status"] == "failed"
+    same(left, resumed(left)[0], whole)
+
+
 def test_a_run_that_is_done_is_done(edufog, whole):
     out, _ = whole
     before = everything(out)
@@ -95,6 +132,7 @@ def test_a_run_that_is_done_is_done(edufog, whole):
 
 REFUSED = [
     ("manifest.json", None, "no run to go on with (manifest.json is not there); run its scenario anew"),
+    ("scenario.yaml", None, "no run to go on with (scenario.yaml is not there); run its scenario anew"),
     ("manifest.json", "{}", "not the manifest of a run"),
     ("manifest.json", "\x00", "not the manifest of a run"),
     ("scenario.yaml", "title: x", "changed since its run began; run it anew, with another --out"),

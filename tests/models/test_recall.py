@@ -56,6 +56,18 @@ def test_what_the_report_did_not_carry_is_kept(one):
     assert kept.tensors is trained.tensors
 
 
+def test_a_part_of_it_is_trained_again_only_if_somebody_looks_at_it(one):
+    """Whoever asks how many bytes a report will have packs what the sender has, and throws it away."""
+    trained, wire, kept = report(one, one.start("pupil0"))
+    own = next(key for key in wire.tensors if module(key) == "adapter")
+    before = trained.tensors[own].clone()
+    del trained, wire
+    packed = one.pack("pupil0", "cloud", kept, ["adapter"])
+    assert (packed.nbytes > 0, one.repeated) == (True, 0)
+    assert torch.equal(packed.wire.tensors[own], before)
+    assert one.repeated == 1
+
+
 def test_the_next_model_from_above_needs_none_of_it(one):
     trained, wire, kept = report(one, one.start("pupil0"))
     above = one.merge("cloud", one.start("cloud"), [Vote("pupil0", wire)], FEDERATED, "up")
