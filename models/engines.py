@@ -74,6 +74,7 @@ class Inline:
             groups.setdefault(job.trains(recipe), []).append(i)
         with self.device.at_work():
             for trainable, places in groups.items():
+                training.within_reach(model, [jobs[i] for i in places], recipe)  # who lacks a module is told so
                 there = self._mover.jobs([jobs[i] for i in places], trainable)
                 rest, short = self.prefixes.shorten(model, there, trainable, recipe.objective.random)
                 short = self._mover.jobs(short, trainable)  # what was kept on disk

@@ -48,8 +48,8 @@ class Shelf:
 
     def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Keep *tensors*, which nobody may change from now on."""
+        self.nbytes += size(tensors) - size(self._entries.pop(key, {}))
         self._entries[key] = tensors
-        self.nbytes += size(tensors)
         while self.nbytes > self.memory_bytes:
             oldest, out = self._entries.popitem(last=False)
             self.nbytes -= size(out)

@@ -40,8 +40,15 @@ class RandomOf:
 
 
 def chosen(select: Select, children: Sequence[str], random: np.random.Generator) -> Indices:
-    """The places that *select* gives, in child order; ValueError where it gives one twice or one that is not there."""
-    places = np.sort(np.fromiter(select(children, random), np.int64))
+    """The places that *select* gives, in child order.
+
+    ValueError where it gives one twice, one that is not there, or something other than whole numbers, such as a mask.
+    """
+    asked = select(children, random)
+    found = np.asarray(asked if isinstance(asked, np.ndarray | range) else list(asked))
+    if found.size and found.dtype.kind not in "iu":
+        raise ValueError(f"select: places must be whole numbers, got {found.tolist()}")
+    places = np.sort(found.astype(np.int64))
     if len(places) and (places[0] < 0 or places[-1] >= len(children) or (np.diff(places) == 0).any()):
         raise ValueError(f"select: places must be distinct and from 0 to {len(children) - 1}, got {places.tolist()}")
     return places

@@ -52,7 +52,7 @@ class ExpertAdapters(Section):
     """So many low-rank maps instead of one, mixed token by token by a router; *top*: only the best so many count."""
 
     kind: Literal["experts"] = "experts"
-    count: Count = 4
+    count: Annotated[int, Field(ge=1, le=1000)] = 4
     rank: Count = 4
     last: Count = 1
     alpha: Scale | None = None

@@ -14,7 +14,9 @@ from experiments.schema.sections import Count, File, Listed, Names, Section, Sha
 
 def as_tuple(value: Any) -> Any:
     """A list from YAML as the tuple that strict validation asks for."""
-    return tuple(value) if isinstance(value, list) else value
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"expected a list, such as [128], got {value!r}")
+    return tuple(value)
 
 
 MODALITIES = ("handwriting", "clickstream", "record")

@@ -58,6 +58,8 @@ def _question(folder: Path, where: str, line: str) -> Question:
         value = values.get(key)
         if not isinstance(value, str) or not 0 < len(value.strip()) <= LONGEST:
             raise ValueError(f"{where}: {key} must be a text that is not empty, got {str(value)[:40]!r}")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError(f"{where}: {key} has half a character in it, got {value[:40]!r}; write it in full")
     image, question, answer, student = (str(values[key]).strip() for key in KEYS)
     return Question(inside(folder, image, where), question, answer, student, where)
 

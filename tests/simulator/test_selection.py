@@ -143,3 +143,13 @@ def test_the_draw_of_a_large_group_makes_no_names():
     million = Mute("d", "room", 1_000_000, "device", known("chromebook_n100"), link("eth_1g"))
     places = chosen(RandomOf(3), Brood((million,), ()), np.random.default_rng(1))
     assert len(places) == 3
+
+
+@pytest.mark.parametrize("asked", [[True, False, True], [0.0, 1.0], np.array([True, False])])
+def test_a_mask_is_not_taken_for_places(asked):
+    with pytest.raises(ValueError, match="select: places must be whole numbers"):
+        chosen(lambda children, random: asked, ("a", "b", "c"), np.random.default_rng(0))
+
+
+def test_nobody_may_be_asked():
+    assert chosen(lambda children, random: [], ("a", "b"), np.random.default_rng(0)).tolist() == []
