@@ -13,7 +13,7 @@ from models.footprint import features, front_pass, training_step
 from models.learner import Learner
 from models.model import Cut, Cuttable, Model
 from models.states import State
-from models.training import Recipe
+from models.training import Recipe, trainable_keys
 from simulator.plan import Stage
 
 
@@ -43,7 +43,7 @@ class CachingWorkload(LearningWorkload):
 
     def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
         cut = cut_of(self.learner.model, recipe)
-        if cut is None:
+        if cut is None or not trainable_keys(self.learner.holds[node], recipe):  # who trains nothing keeps nothing
             return super()._training(node, samples, recipe)
         held, kept = frozenset(self.learner.holds[node]), features(cut, samples)
         own = frozenset(filter(cut.remains, held))

@@ -81,6 +81,11 @@ def dealt(questions: Sequence[Question], leaves: Sequence[str], where: str) -> d
         if unknown := set(students) - set(named.values()):
             raise ValueError(f"{where}: no leaf is called {min(unknown)}, as there is for other students; add it")
         place = {student: leaf for leaf, student in named.items() if student}
+        if twice := [leaf for leaf, student in named.items() if place[str(student)] != leaf]:
+            student = str(named[twice[0]])
+            raise ValueError(
+                f"{where}: student {student} could be {twice[0]} or {place[student]}; write the whole name of the leaf"
+            )
     elif len(students) < len(leaves):
         raise ValueError(f"{where}: {len(students)} students are too few for {len(leaves)} devices; use fewer devices")
     else:

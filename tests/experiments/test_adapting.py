@@ -89,6 +89,7 @@ def test_experts_that_do_not_fit_are_left_out_one_by_one(tmp_path):
         ("adapters: {kind: lorra}", "5: model.adapters.kind: unknown kind 'lorra'; did you mean 'lora'?"),
         ("adapters: {kind: lora, width: 3}", "5: model.adapters.width: unknown key"),
         ("adapters: {kind: experts, count: 2, top: 3}", "5: model.adapters: top is 3, but count is 2"),
+        ("adapters: {kind: experts, count: 9999999999}", "5: model.adapters.count: must be <= 1000"),
         ("adapters: {kind: lora, maps: [qkv, out]}", "5: model.adapters.maps.1: expected qkv, proj, up or down"),
         ("adapters: {kind: lora, maps: []}", "5: model.adapters.maps: must not be empty"),
         ("adapters: {kind: lora, last: 3}", "5: model: adapters.last is 3, but the trunk has 2 layers"),

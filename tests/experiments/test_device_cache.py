@@ -69,6 +69,15 @@ def test_what_is_kept_is_in_memory():
     assert kept.workload.work(node, "train", 1).memory_bytes - n * HIDDEN * 4 < peaks[1]  # no front, no inputs
 
 
+def test_a_device_that_trains_nothing_keeps_nothing():
+    built = build(scenario(True))
+    stage, node = built.stages[0], next(iter(built.study.clients))
+    built.learner.allowed[stage.name, node] = frozenset()
+    built.workload.enter(stage)
+    work = built.workload.work(node, "train", 0)
+    assert (work.flops, work.memory_bytes) == (0, 0)
+
+
 def test_another_stage_has_another_front():
     two = [{"name": name, "at": "device", "trainable": ["head.*"]} for name in ("first", "second")]
     built, log = run(True, stages=two)

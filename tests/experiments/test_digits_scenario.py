@@ -63,6 +63,7 @@ def test_it_runs_and_learns_and_the_names_are_those_of_the_model(tmp_path):
         ({"model": {"kind": "mlp", "tasks": ["digits"]}}, "no task 'digits'; did you mean 'digit'"),
         ({"model": {"kind": "mlp", "hidden": []}}, "hidden"),
         ({"model": {"kind": "mlp", "hidden": [0]}}, "hidden"),
+        ({"model": {"kind": "mlp", "hidden": 64}}, r"hidden: expected a list, such as \[128\], got 64"),
         ({"data": {"source": "digits", "copies": 0}}, "copies"),
         ({"data": {"source": "digits", "test": 1797}}, "test"),
         ({"learning": {"optimizer": {"clip": 0}}}, "clip"),

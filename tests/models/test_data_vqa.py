@@ -106,6 +106,8 @@ def test_students_by_name_or_in_turn():
         dealt(three, ["k/s1", "k/s9"], "f")
     with pytest.raises(ValueError, match="f: no leaf is called s2"):
         dealt(three, ["k/s1", "k/s0"], "f")
+    with pytest.raises(ValueError, match="f: student s0 could be k/s0 or l/s0; write the whole name"):
+        dealt(three, ["k/s1", "k/s0", "k/s2", "l/s0"], "f")
     with pytest.raises(ValueError, match="3 students are too few for 4 devices"):
         dealt(three, list("abcd"), "f")
 
@@ -137,6 +139,7 @@ def test_rare_answers_are_dropped_or_a_class(folder, processor, others, left, cl
         ("[1]", r"questions.jsonl:2: expected a mapping such as"),
         ({"question": 3}, r"questions.jsonl:2: question must be a text that is not empty, got '3'"),
         ({"answer": " "}, "questions.jsonl:2: answer must be a text"),
+        ({"question": "what \ud83d ?"}, "questions.jsonl:2: question has half a character in it"),
         ({"image": "none.png"}, "questions.jsonl:2: image 'none.png' is not in"),
         ({"image": "../outside.png"}, "questions.jsonl:2: image '../outside.png' lies outside of"),
         ({"image": "link.png"}, "questions.jsonl:2: image 'link.png' lies outside of"),

@@ -110,6 +110,14 @@ def test_what_is_not_trained_stays_the_very_same_tensor(kind, request):
         assert changed == {key for key in job.tensors if key.partition("/")[0] in job.trains(recipe)}
 
 
+@pytest.mark.parametrize("gone", ["encoder.record", "trunk", "head.answer"])
+def test_samples_for_which_a_module_of_the_front_lacks_are_refused(gone):
+    job = clients("frozen")[0]
+    short = replace(job, tensors={key: value for key, value in job.tensors.items() if not key.startswith(gone)})
+    with pytest.raises(ValueError, match=f"{job.node}: its samples need {gone}, which it does not hold"):
+        Inline().train_all(MODEL, [short], RECIPES["frozen"])
+
+
 def test_a_front_that_is_kept_changes_no_bit(expected, tmp_path):
     kept, nothing = Inline(), Inline(cache=Cache(0.0))
     spilling = Inline(cache=Cache(1000.0, tmp_path / "cache", 1e9))

@@ -11,7 +11,7 @@ from models.evaluation import predict
 from models.mlp import MLP
 from models.model import initial
 from models.prefix import STEP, WIDTH, Prefixes, batches
-from models.shelf import SUFFIX, size
+from models.shelf import SUFFIX, Shelf, size
 from models.training import Job
 
 OPTIMIZER = SGD(0.01, momentum=0.9)
@@ -172,6 +172,13 @@ def test_a_damaged_or_foreign_file_is_a_miss_and_never_a_wrong_value(how, tmp_pa
     healed = Prefixes(0, tmp_path, 1e9)
     healed.shorten(BOTTLENECKS, jobs, frozenset(HEADS))
     assert healed.hits == 3
+
+
+def test_what_is_put_twice_counts_once():
+    shelf = Shelf(1000)
+    for _ in range(2):
+        shelf.put("a", {"x": torch.zeros(100)})
+    assert shelf.nbytes == 400
 
 
 def test_the_folder_stays_below_its_limit_and_keeps_what_is_not_its_own(tmp_path):
