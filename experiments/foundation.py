@@ -106,8 +106,19 @@ def _readable(backbone: Any, study: Study, prompt: int) -> None:
         )
 
 
+def _encoders(spec: ModuleModel, study: Study) -> None:
+    """Refuse an encoder of what the data do not have."""
+    for name in spec.modules:
+        kind, _, modality = name.partition(".")
+        if kind == "encoder" and modality not in study.modalities:
+            there = ", ".join(study.modalities)
+            what = f"{name}: the data have no {modality}, but {there}{nearest(modality, study.modalities)}"
+            _fail("model.parameters", what)
+
+
 def own_module(spec: ModuleModel, study: Study, seed: int) -> TorchModel:
     """The scenario's own network."""
+    _encoders(spec, study)
     kind = network_class(spec)
     try:
         network = seeded(lambda: kind(**spec.arguments), _seed(seed))

@@ -6,7 +6,8 @@ import math
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.ledger import total_joules
+from experiments.schema.documents import find_file
 
 if TYPE_CHECKING:
     from experiments.build import Built
@@ -37,6 +39,7 @@ def begun(scenario: Scenario, started: str, draws: int) -> dict[str, Any]:
         "scenario_hash": sha256(scenario.to_yaml().encode()).hexdigest(),
         "git": _git(),
         "versions": versions(),
+        "files": files(scenario),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": started,
         **({"perturb_profiles": draws} if draws else {}),
@@ -65,6 +68,29 @@ def figures(built: Built, log: Log, rows: list[dict[str, Any]], wall: Mapping[st
 def versions() -> dict[str, str]:
     """Of what a run's numbers depend on."""
     return {name: _version(name) for name in PACKAGES} | {"python": sys.version.split()[0]}
+
+
+def files(scenario: Scenario) -> dict[str, str]:
+    """The SHA-256 of every file that the scenario names: data, topologies, the module of a network of one's own."""
+    named = [Path(name) for name in _texts(scenario.dump())]
+    module, folder = getattr(scenario.model, "module", ""), getattr(scenario.model, "folder", "")
+    if module:
+        named.append(Path(folder) / (module.partition(":")[0].replace(".", "/") + ".py"))
+    if isinstance(inside := getattr(scenario.data, "folder", None), str):
+        named += [Path(inside) / getattr(scenario.data, "questions", "")]
+    found = {}
+    for path in named:
+        with suppress(ValueError, OSError):  # a text that is no file's name
+            found[str(path)] = sha256(find_file(str(path), Path()).read_bytes()).hexdigest()
+    return found
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _version(package: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def kept(folder: Path) -> Iterator[None]:
-    """A run that its workers or its disk could not go on with has failed, and its folder waits for another try."""
+    """A run that its workers, its disk or its user would not go on with: its folder waits for another try."""
     try:
         yield
     except RuntimeError as error:
@@ -36,6 +36,10 @@ def kept(folder: Path) -> Iterator[None]:
         if not (folder / MANIFEST).exists():
             raise
         what, status = f"{error.filename or folder}: {error.strerror or error}", 2
+    except KeyboardInterrupt:
+        if not (folder / MANIFEST).exists():
+            raise
+        what, status = "interrupted", 130
     else:
         return
     print(f"{what}\nthe run folder is kept; go on with: edufog run --resume {folder}", file=sys.stderr)

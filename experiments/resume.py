@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.build import Built, build
 from experiments.keeper import found
-from experiments.manifest import versions
+from experiments.manifest import files, versions
 from experiments.run import Course, Result, Watch, closing_engine, condensing
 from experiments.scenario import Problem, Scenario, ScenarioError
 from experiments.store import MANIFEST, SCENARIO, Store, UnusableError, check, locked
@@ -114,7 +114,13 @@ def _scenario(folder: Path, manifest: dict[str, Any]) -> Scenario:
     other = [f"{name} {was}" for name, was in manifest["versions"].items() if here.get(name, was) != was]
     if other:
         raise _mistake(f"{folder}: begun with {', '.join(other)}; install these to go on, or run its scenario anew")
-    return Scenario.load(path)
+    scenario = Scenario.load(path)
+    changed = [
+        name for name, digest in files(scenario).items() if manifest.get("files", {}).get(name, digest) != digest
+    ]
+    if changed:
+        raise _mistake(f"{changed[0]}: changed since the run in {folder} began; put it back, or run its scenario anew")
+    return scenario
 
 
 def _content(path: Path) -> bytes:

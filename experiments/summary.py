@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from experiments.wall import told as told_wall
 
@@ -38,16 +40,17 @@ def final_figures(log: Log) -> dict[Cell, dict[str, float]]:
 
 def show(result: Result, scenario: str) -> None:
     """Print the result table, the costs, the run folder and three commands."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 160
     figures = final_figures(result.log)
     names = list(dict.fromkeys(name for row in figures.values() for name in row))
     if names:
-        table = Table("model", "tier", "moment", *names, title=result.scenario.title, title_justify="left", box=None)
+        title = Text(result.scenario.title)  # what stands in brackets is no markup
+        table = Table("model", "tier", "moment", *map(escape, names), title=title, title_justify="left", box=None)
         for (model, tier, moment), row in figures.items():
             cells = [f"{row[name]:.3f}" if name in row else "-" for name in names]
-            table.add_row(model, tier, moment.replace("_", " "), *cells)
+            table.add_row(Text(model), Text(tier), moment.replace("_", " "), *cells)
         console.print(table)
     for note in result.notes:
         console.print(note, soft_wrap=True)

@@ -30,7 +30,7 @@ LINES: dict[str, tuple[str, Any, str]] = {  # by moment: colour, dashes, marker
     "after_broadcast": (style.RED, "--", "s"),
 }
 DASHES = ((6, 1.5), (1, 1.2), (4, 1.2, 1, 1.2), (3, 2), (8, 2, 2, 2), (1, 3))
-PANEL, GAP, LEFT, WIDE = 23.0, 3.5, 14.0, 180.0  # mm
+PANEL, GAP, LEFT, WIDE = 23.0, 3.5, 15.5, 180.0  # mm
 POOLED = "pooled_"
 
 
@@ -55,7 +55,7 @@ def accuracy(files: RunFiles, name: str) -> Figure | None:
         axes = [style.place(figure, LEFT + k * (width + beside), top, width, PANEL) for k in range(len(tiers))]
         _draw_row(axes, tiers, table, baselines, task)
         axes[0].tick_params(labelleft=True)
-        axes[0].yaxis.set_label_coords(-7.0 / width, 0.5)
+        axes[0].yaxis.set_label_coords(-8.5 / width, 0.5)
     for ax, tier in zip(figure.axes, tiers, strict=False):
         ax.set_title(tier + _mean(table.nodes[table.tier == tier]), loc="left", pad=3)
     for ax in figure.axes[-len(tiers) :]:

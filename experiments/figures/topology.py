@@ -6,7 +6,6 @@ on several rings, so that each stays visible.
 
 from __future__ import annotations
 
-from itertools import cycle
 from math import ceil, pi
 
 import numpy as np
@@ -97,13 +96,16 @@ def _looks(files: RunFiles) -> dict[Entry, Line2D]:
     """A marker for every tier and profile, from the root down; the fillings are dealt out from the leaves up."""
     tiers = list(files.tiers)
     entries = sorted(files.nodes.groupby(["tier", "profile"], sort=False).groups, key=lambda e: tiers.index(e[0]))
-    fills = dict(zip(sorted(entries, key=lambda e: -tiers.index(e[0])), cycle(FILLS), strict=False))
+    dealt = {e: n for n, e in enumerate(sorted(entries, key=lambda e: -tiers.index(e[0])))}
     looks = {}
     for tier, profile in entries:
         up = len(tiers) - 1 - tiers.index(tier)
         root = tier == tiers[0]
-        colour, full = (style.RED, True) if root else fills[tier, profile]
-        marker = ROOT if root else MARKERS[up % len(MARKERS)]
+        again, fill = divmod(
+            dealt[tier, profile], len(FILLS)
+        )  # where fillings run out, markers go on behind the tiers'
+        colour, full = (style.RED, True) if root else FILLS[fill]
+        marker = ROOT if root else MARKERS[(up + again * (len(tiers) - 1)) % len(MARKERS)]
         looks[tier, profile] = Line2D(
             [], [], linestyle="", marker=marker, color=colour, markerfacecolor=colour if full else "white",
             markersize=5 * SIZES.get(marker, 1.0), markeredgewidth=0.8,

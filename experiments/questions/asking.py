@@ -20,6 +20,8 @@ def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
     from experiments.schema.mistakes import ScenarioError
 
     options = parsed(question)
+    if options.out:
+        _made(options.out)
     try:
         rows = list(answer(options.quick))
     except ScenarioError as error:
@@ -30,12 +32,21 @@ def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
         show(question, rows)
 
 
+def _made(folder: Path) -> None:
+    """The folder of ``--out``, before anything is computed for it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"--out {folder}: cannot write there ({error.strerror}); choose another", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 def parsed(question: str) -> argparse.Namespace:
     """The options of a question script, from the command line."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json there")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json and pictures there")
     return parser.parse_args()
 
 

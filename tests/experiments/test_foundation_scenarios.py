@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from experiments.build import build
 from experiments.cli import GALLERY, main
 from experiments.run import run
-from experiments.scenario import Scenario
+from experiments.scenario import Scenario, ScenarioError
 
 DOCS = (Path(__file__).parents[2] / "docs" / "foundation.md").read_text(encoding="utf-8")
 NETWORK, OWN, BACKBONE = re.findall(r"^```(?:python|yaml)\n(.*?)^```", DOCS, re.S | re.M)
@@ -289,3 +290,11 @@ def test_the_picture_is_drawn(tmp_path):
     paths = draw(tmp_path, [row], {"full": (1, 4e9), "LoRA": (1, 2e9), "head": (1, 1e9)}, 1e9, 16)
     assert [path.suffix for path in paths] == [".png", ".pdf"]
     assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_an_encoder_of_what_the_data_do_not_have_is_refused(own):
+    text = own.read_text(encoding="utf-8").replace("encoder.image", "encoder.imagine")
+    own.write_text(text, encoding="utf-8")
+    said = r"encoder\.imagine: the data have no imagine, but image; did you mean 'image'"
+    with pytest.raises(ScenarioError, match=said):
+        build(Scenario.load(own))

@@ -187,3 +187,32 @@ def test_spans_that_a_round_left_unfinished_are_cut_off(left, whole):
     result, said, rounds = resumed(left)
     same(left, result, whole)
     assert (said, rounds) == ([], [3])
+
+
+def test_a_file_of_the_scenario_that_has_changed_is_noticed(tmp_path):
+    """A run would go on with half of it learned by another network."""
+    (tmp_path / "my_small_net.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Linear):\n    def __init__(self):\n        super().__init__(64, 10)\n\n"
+        "    def forward(self, image):\n        return super().forward(image)\n"
+    )
+    model = {"kind": "module", "module": "my_small_net:Net", "parameters": {"*": "head.digit"}, "tasks": ["digit"]}
+    scenario = Scenario.model_validate(
+        {
+            "title": "A network that changes",
+            "topology": {"kind": "star", "clients": 2, "device": "laptop_i5u"},
+            "data": {"source": "digits"},
+            "model": {**model, "folder": str(tmp_path)},
+            "plan": {"cloud": {"modules": ["*"]}},
+            "plots": False,
+        }
+    )
+
+    def stop(built, round_, log, phase):
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(scenario, tmp_path / "out", stop)
+    with (tmp_path / "my_small_net.py").open("a") as network:
+        network.write("# another\n")
+    with pytest.raises(ScenarioError, match=r"my_small_net\.py: changed since the run in .* began; put it back"):
+        resume(tmp_path / "out")
