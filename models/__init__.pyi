@@ -1,3 +1,7 @@
+from .adapters import Bottleneck as Bottleneck
+from .adapters import Experts as Experts
+from .adapters import LoRA as LoRA
+from .adapters import Prompt as Prompt
 from .data.samples import Client as Client
 from .data.samples import Samples as Samples
 from .data.samples import Study as Study
@@ -7,7 +11,9 @@ from .federate import federate as federate
 from .learner import Learner as Learner
 from .linear import LinearModel as LinearModel
 from .m3t import M3T as M3T
+from .mlp import MLP as MLP
 from .model import initial as initial
+from .nets.torch_module import TorchModel as TorchModel
 from .objectives import Masked as Masked
 from .objectives import Supervised as Supervised
 from .optimizers import SGD as SGD
