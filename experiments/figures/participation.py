@@ -30,12 +30,13 @@ def participation(
     ]
     legend = style.Legend(handles, [f"trains {trains}" for trains in needed])
     names = [str(row["device"]) for row in rows]
-    left, height, gap = style.widest(names) + 3, ROW * len(rows), 4.0
+    left, height, gap = style.widest(names) + 3, ROW * len(rows), 6.0
     width = (style.WIDTH - left - gap - 2) / 2
-    figure = style.sheet(legend.height + height + 10)
+    above = legend.height + style.LINE + 1  # and the titles
+    figure = style.sheet(above + height + 9)
     legend.draw(figure)
-    memory = style.place(figure, left, legend.height + 1, width, height)
-    pace = style.place(figure, left + width + gap, legend.height + 1, width, height)
+    memory = style.place(figure, left, above, width, height)
+    pace = style.place(figure, left + width + gap, above, width, height)
     places = range(len(rows))
     memory.barh(places, [row["memory GB"] - reserved / 1e9 for row in rows], 0.68, color="#DDDDDD")
     for (trains, (_, most)), shade, mark in zip(needed.items(), SHADES, MARKS, strict=True):
@@ -44,8 +45,10 @@ def participation(
             if size := row[f"{trains} batch"]:
                 face = shade if size == batch else "white"
                 pace.plot([row[f"{trains} s"] / size], [y], ls="", marker=mark, mec=shade, mfc=face, mew=0.6)
-    memory.set(xscale="log", xlabel=f"GB: free, needed at {batch}", xlim=(0.4, None))
+    memory.set(xscale="log", xlabel="memory (GB)", xlim=(0.4, None))
     pace.set(xscale="log", xlabel="seconds per sample")
+    memory.set_title(f"(a) free, needed at {batch}", loc="left", pad=3)
+    pace.set_title(f"(b) hollow: < {batch}", loc="left", pad=3)
     memory.set_yticks(places, names)
     pace.set_yticks([])
     for ax in (memory, pace):
