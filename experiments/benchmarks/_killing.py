@@ -141,6 +141,7 @@ def main(scenario: Path, folder: Path, kills: int, seed: int) -> None:
         leave(out, resuming.resume(out, tell=lambda line: print(line, file=sys.stderr)))
 
     def leave(out: Path, result: Any) -> None:
+        sys.setprofile(None)  # it has come to its end, and is not killed any more
         if result:
             out.with_suffix(".weights").write_text(weights_hash(result.states))
 
