@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 from simulator.records import Metric
 
 if TYPE_CHECKING:
-    from experiments.build import Built
     from experiments.scenario import Scenario
+    from models.engines import Engine
 
 WORTH = 20_000  # training steps of the baselines from which a second process pays for its start
 
@@ -43,6 +44,13 @@ class Apart:
         rows, notes = json.loads(text)
         return [Metric(*row) for row in rows], notes
 
+    def spare(self, engine: Engine) -> None:
+        """Leave a core to the process where *engine* decides by itself how many it uses."""
+        from models.parallel import Auto
+
+        if isinstance(engine, Auto):
+            engine.others = 1
+
     def close(self) -> None:
         """End it, if it is still at work."""
         self._process.kill()
@@ -53,39 +61,31 @@ class Apart:
 
 
 @contextmanager
-def beside(built: Built) -> Iterator[Apart | None]:
-    """The baselines of *built* at work in the meantime, where that pays."""
-    if not _pays(built):
+def beside(scenario: Scenario) -> Iterator[Apart | None]:
+    """The baselines of *scenario* at work in the meantime, where that pays."""
+    if not _pays(scenario):
         yield None
         return
-    apart = Apart(built.scenario)
+    apart = Apart(scenario)
     try:
         yield apart
     finally:
         apart.close()
 
 
-def _pays(built: Built) -> bool:
+def _pays(scenario: Scenario) -> bool:
     """Whether there is a core for it, enough to do, and nothing that takes as long to set up as to use."""
-    scenario, learner = built.scenario, built.learner
-    if learner is None or not scenario.baselines or scenario.engine.kind != "auto" or scenario.device.kind == "cuda":
+    if "local" not in scenario.baselines or scenario.engine.kind != "auto" or scenario.device.kind == "cuda":
         return False
-    from experiments.baselines import trainings
-    from models.parallel import Auto, usable_cores
+    if getattr(scenario.model, "kind", "") in ("module", "hf"):
+        return False
+    from models.parallel import usable_cores
 
-    if (
-        "local" not in scenario.baselines
-        or getattr(scenario.model, "kind", "") in ("module", "hf")
-        or usable_cores() < 2
-    ):
-        return False
-    last = built.stages[-1]
-    recipe = learner.recipe_in(last)
-    steps = sum(recipe.epochs * -(-len(client.train) // recipe.batch_size) for client in learner.study.clients.values())
-    if steps * trainings(last) < WORTH or not isinstance(learner.engine, Auto):
-        return False
-    learner.engine.others = 1
-    return True
+    last = scenario.resolved().stages[-1]
+    rounds = [tier.rounds for tier in (scenario.plan if last.plan is None else last.plan).values()]
+    epochs = last.epochs or scenario.learning.local_epochs
+    least = math.prod([*scenario.topology.children.values(), *rounds]) * epochs  # of one step or more
+    return least >= WORTH and usable_cores() > 1
 
 
 def main() -> None:

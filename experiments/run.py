@@ -85,18 +85,19 @@ def run(
     if perturb_profiles < 0 or perturb_profiles == 1:
         raise ValueError(f"perturb_profiles: an interval needs 2 draws or more, got {perturb_profiles}")
     wall, started = Wall(), now()
-    with wall.part("start-up"):
-        built = build(scenario)
-        manifest = begun(built.scenario, started, perturb_profiles)
-    with closing_engine(built):
-        if out is None:
-            return Course(built, manifest, wall, watch).run()
-        with _told(), wall.part("writing"):
-            store = Store(out, condensing(built))
-        with _told(), locked(out):
-            store.text(SCENARIO, built.scenario.to_yaml())
-            store.manifest(manifest)  # from now on the run can be gone on with
-            return Course(built, manifest, wall, watch, store).run()
+    with beside(scenario) as apart:
+        with wall.part("start-up"):
+            built = build(scenario)
+            manifest = begun(built.scenario, started, perturb_profiles)
+        with closing_engine(built):
+            if out is None:
+                return Course(built, manifest, wall, watch, apart=apart).run()
+            with _told(), wall.part("writing"):
+                store = Store(out, condensing(built))
+            with _told(), locked(out):
+                store.text(SCENARIO, built.scenario.to_yaml())
+                store.manifest(manifest)  # from now on the run can be gone on with
+                return Course(built, manifest, wall, watch, store, apart=apart).run()
 
 
 @contextmanager
@@ -134,9 +135,12 @@ class Course:
         watch: Watch,
         store: Store | None = None,
         at: Saved | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self.built, self.manifest, self.wall, self.watch, self.store = built, manifest, wall, watch, store
-        self.log, self.draws = Log(), manifest.get("perturb_profiles", 0)
+        self.log, self.draws, self.apart = Log(), manifest.get("perturb_profiles", 0), apart
+        if apart and built.learner:
+            apart.spare(built.learner.engine)
         self.keeper: Keeper | None = None
         if store and built.learner:
             self.keeper = Keeper(built, store, wall, manifest["scenario_hash"], at, self._went_on)
@@ -159,9 +163,8 @@ class Course:
 
     def _run(self) -> Result:
         built, log, store = self.built, self.log, self.store
-        with beside(built) as apart:
-            states, rows = self._simulate()
-            notes = self._baselines(apart)
+        states, rows = self._simulate()
+        notes = self._baselines()
         energy = cause_rows(built.hierarchy, log)
         if _short(built):
             rows = condensed(rows, built.hierarchy, ["node"])
@@ -219,14 +222,14 @@ class Course:
         with self.wall.part("other"):
             self.watch(self.built, self.log.spans.last_round, self.log, phase)
 
-    def _baselines(self, apart: Apart | None) -> list[str]:
+    def _baselines(self) -> list[str]:
         if not self.built.scenario.baselines:
             return []
         from experiments.baselines import add_baselines
 
         self._tell("baselines")
         with self.wall.part("baselines"):
-            found = apart.found() if apart else None
+            found = self.apart.found() if self.apart else None
             if found is None:
                 return add_baselines(self.built, self.log)
             self.log.metrics.extend(found[0])
