@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from simulator.records import Metric
@@ -32,8 +32,9 @@ class Apart:
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdin
-        self._process.stdin.write(json.dumps(scenario.dump()) + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it could not even start: nothing will be found
+            self._process.stdin.write(json.dumps(scenario.dump()) + "\n")
+            self._process.stdin.flush()
 
     def found(self) -> Found | None:
         """What it has found, once it has; None if it ended otherwise."""
@@ -56,8 +57,9 @@ class Apart:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                pipe.close()
+            with suppress(BrokenPipeError):
+                if pipe:
+                    pipe.close()
 
 
 @contextmanager

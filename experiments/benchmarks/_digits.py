@@ -26,7 +26,7 @@ ROUNDS, SAMPLED, BATCH, RATE, SEED = 20, 100, 16, 0.1, 1
 NAMES = ("encoder.image/0.weight", "encoder.image/0.bias", "head.digit/weight", "head.digit/bias")
 
 
-def built(clients: int = SAMPLED, hidden: int = 128) -> Built:
+def built(clients: int = SAMPLED, hidden: int = 128, *, grouped: bool = True) -> Built:
     """FedAvg over 20 rounds of one epoch, 100 *clients* a round; each has 14 digits on average, however many there are.
 
     The cloud's model is scored once, at the end, and all get it in a closing broadcast.
@@ -34,7 +34,7 @@ def built(clients: int = SAMPLED, hidden: int = 128) -> Built:
     plan: dict[str, Any] = {"modules": ["*"], "rounds": ROUNDS}
     if clients > SAMPLED:
         plan["select"] = {"random": SAMPLED}
-    topology = {"kind": "star", "clients": clients, "device": "android_tablet_budget", "grouped": True}
+    topology = {"kind": "star", "clients": clients, "device": "android_tablet_budget", "grouped": grouped}
     scenario = {
         "title": f"Digits at {clients} devices on one star",
         "seed": SEED,
