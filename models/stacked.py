@@ -20,7 +20,7 @@ from models.feeding import Feeder
 from models.model import Model, Tensors, module
 from models.optimizers import clip_factors
 from models.stacks import Front, Weights
-from models.training import Job, Recipe, within_reach
+from models.training import Job, Recipe, orders, within_reach
 
 
 def train_all(
@@ -53,8 +53,8 @@ def _train_alike(
     model: Model, jobs: Sequence[Job], recipe: Recipe, chunk: int | None, chooser: Chooser
 ) -> list[dict[str, Tensor]]:
     """The weights after each job, when all train the same modules."""
-    orders = [job.orders(recipe) for job in jobs]
-    steps = [len(order) * -(-order.shape[1] // recipe.batch_size) for order in orders]
+    seen = orders(jobs, recipe)
+    steps = [len(order) * -(-order.shape[1] // recipe.batch_size) for order in seen]
     used = within_reach(model, jobs, recipe)
     out = [dict(job.tensors) for job in jobs]
     queue = [i for i in sorted(range(len(jobs)), key=lambda i: -steps[i]) if steps[i] and _trained(used[i], recipe)]
@@ -64,7 +64,7 @@ def _train_alike(
         count = chunk or chooser.size(load, len(queue))
         some, queue = queue[:count], queue[count:]
         with chooser.running(load, len(some), sum(steps[i] for i in some)) as watch:
-            stack = _Stack(model, [jobs[i] for i in some], [used[i] for i in some], [orders[i] for i in some], recipe)
+            stack = _Stack(model, [jobs[i] for i in some], [used[i] for i in some], [seen[i] for i in some], recipe)
             stack.train(watch)
             results = stack.results()
         for i, result in zip(some, results, strict=True):

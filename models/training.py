@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from models.data.samples import Samples
-from models.data.streams import stream
+from models.data.streams import stream, streams
 from models.model import Model, Tensors, module, nest
 from models.objectives import Batch, Objective
 from models.optimizers import Optimizer
+
+
+BATCHES = "batches"  # what the streams of the order of batches are for
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,6 @@ class Job:
         """What it holds and has samples of, by name."""
         return tuple(self.tensors), tuple(self.samples.inputs), tuple(self.samples.targets)
 
-    def orders(self, recipe: Recipe) -> np.ndarray:
-        """In which order each epoch sees the samples, ``[epochs, samples]``."""
-        return orders(self.seed, self.node, self.step, len(self.samples), recipe.epochs)
-
     def rows(self, recipe: Recipe) -> list[np.ndarray]:
         """Which samples each step sees."""
         return batches(self.seed, self.node, self.step, len(self.samples), recipe.batch_size, recipe.epochs)
@@ -69,13 +68,17 @@ def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: in
 
     A pure function, so that another implementation can be fed the same.
     """
-    every = orders(seed, node, step, n, epochs)
+    every = _orders(stream(seed, BATCHES, node, step), n, epochs)
     return [order[i : i + batch_size] for order in every for i in range(0, n, batch_size)]
 
 
-def orders(seed: int, node: str, step: int, n: int, epochs: int) -> np.ndarray:
-    """In which order each epoch of a node's training number *step* sees its *n* samples: ``[epochs, n]``."""
-    rng = stream(seed, "batches", node, step)
+def orders(jobs: Sequence[Job], recipe: Recipe) -> list[np.ndarray]:
+    """In which order each epoch of each job sees its samples, ``[epochs, samples]``; :func:`batches` cuts the same."""
+    own = streams(BATCHES, [(job.seed, job.node, job.step) for job in jobs])
+    return [_orders(rng, len(job.samples), recipe.epochs) for job, rng in zip(jobs, own, strict=True)]
+
+
+def _orders(rng: np.random.Generator, n: int, epochs: int) -> np.ndarray:
     out = np.empty((epochs, n), np.int64)
     for order in out:
         order[:] = rng.permutation(n)
