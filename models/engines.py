@@ -26,7 +26,7 @@ class Engine(Protocol):
     """Runs trainings and predictions. Which engine, and how it divides the work, changes no bit of the results."""
 
     def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
-        """The weights after each job."""
+        """The weights after each job, maybe in memory that several share (:func:`models.recall.apart`)."""
         ...
 
     def predict(
@@ -79,6 +79,10 @@ class Inline:
                 rest, short = self.prefixes.shorten(model, there, trainable, recipe.objective.random)
                 short = self._mover.jobs(short, trainable)  # what was kept on disk
                 results = stacked.train_all(rest, short, recipe, self.chunk, self.chooser)
+                if rest is model and self.device.kind == "cpu":
+                    for i, result in zip(places, results, strict=True):
+                        out[i] = result
+                    continue
                 for i, job, result in zip(places, short, results, strict=True):
                     trained = {key: t.cpu() for key, t in result.items() if t is not job.tensors[key]}
                     out[i] = {**jobs[i].tensors, **trained}
@@ -111,3 +115,11 @@ class Plain(Inline):
     def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
         """The weights after each job."""
         return training.train_all(model, jobs, recipe)
+
+
+class Idle(Inline):
+    """Trains nothing."""
+
+    def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
+        """No weights."""
+        return [{} for _ in jobs]

@@ -25,32 +25,29 @@ class Feeder:
     def __init__(
         self, model: Model, jobs: Sequence[Job], orders: Sequence[np.ndarray], recipe: Recipe, dtype: torch.dtype
     ) -> None:
-        width = recipe.batch_size
-        self.steps = [order.shape[0] * -(-order.shape[1] // width) for order in orders]
-        index = np.zeros((len(jobs), self.steps[0], width), np.int64)
-        weight = np.zeros((len(jobs), self.steps[0], width), bool)
-        for i, order in enumerate(orders):
-            for whole, values in ((index, order), (weight, True)):
-                _epochs(whole[i, : self.steps[i]], len(order))[:, : order.shape[1]] = values
-        index, weight = index.swapaxes(0, 1), np.ascontiguousarray(weight.swapaxes(0, 1))
+        width, epochs = recipe.batch_size, recipe.epochs
+        rows = np.array([order.shape[1] for order in orders])
+        per = -(-rows // width)  # batches of an epoch
+        self.steps = epochs * per
+        seen = _Seen(rows, per, epochs, width)
+        shape = (int(self.steps[0]), len(jobs), width)
+        index, weight = np.zeros(shape, np.int64), np.zeros(shape, bool)
+        index[seen.where()], weight[seen.where()] = np.concatenate([order.ravel() for order in orders]), True
         self.inputs = {m: _Pool(jobs, index, "inputs", m) for m in _held(model.shapes, jobs, "inputs")}
         self.targets = {t: _Pool(jobs, index, "targets", t) for t in _held(model.tasks, jobs, "targets")}
         some = next(iter((*self.inputs.values(), *self.targets.values()))).values
         self.weight = torch.from_numpy(weight).to(some.device, dtype)
-        seen = [order.size for order in orders]
-        masks = [job.masks(recipe, model, rows) for job, rows in zip(jobs, seen, strict=True)]
+        masks = [job.masks(recipe, model, order.size) for job, order in zip(jobs, orders, strict=True)]
         hidden = [m for m in self.inputs if any(m in mask for mask in masks)]
-        self.hidden = {m: self._padded([mask[m] for mask in masks if m in mask], orders, m) for m in hidden}
-        self.active = [int(np.searchsorted(-np.array(self.steps), -s)) for s in range(self.steps[0])]
+        self.hidden = {m: self._padded([mask[m] for mask in masks if m in mask], seen, m) for m in hidden}
+        self.active = np.searchsorted(-self.steps, -np.arange(self.steps[0])).tolist()
 
-    def _padded(self, masks: Sequence[Tensor], orders: Sequence[np.ndarray], m: str) -> Tensor:
+    def _padded(self, masks: Sequence[Tensor], seen: _Seen, m: str) -> Tensor:
         """``[steps, holders, batch, tokens]``; nothing is hidden where a batch is filled up."""
-        places, tokens = self.inputs[m].places, masks[0].shape[-1]
-        out = np.zeros((len(masks), self.steps[0], self.weight.shape[-1], tokens), bool)
-        for row, (i, mask) in enumerate(zip(places, masks, strict=True)):
-            epochs, n = orders[i].shape
-            _epochs(out[row, : self.steps[i]], epochs)[:, :n] = mask.numpy().reshape(epochs, n, tokens)
-        return torch.from_numpy(np.ascontiguousarray(out.swapaxes(0, 1))).to(self.weight.device)
+        places = self.inputs[m].places
+        out = np.zeros((self.weight.shape[0], len(places), self.weight.shape[-1], masks[0].shape[-1]), bool)
+        out[seen.where(places)] = torch.cat(list(masks)).numpy()
+        return torch.from_numpy(out).to(self.weight.device)
 
     def step(self, s: int) -> Batch:
         """Batch number *s* of those clients that have one."""
@@ -65,9 +62,21 @@ class Feeder:
         )
 
 
-def _epochs(batches: np.ndarray, epochs: int) -> np.ndarray:
-    """A client's ``[steps, batch, ...]`` as ``[epochs, samples and what fills the last batch up, ...]``, in place."""
-    return batches.reshape(epochs, -1, *batches.shape[2:])
+class _Seen:
+    """Which step sees a sample, and where in its batch, for all samples of all clients in the order of their epochs."""
+
+    def __init__(self, rows: np.ndarray, per: np.ndarray, epochs: int, width: int) -> None:
+        every = epochs * rows
+        self.client = np.repeat(np.arange(len(rows)), every)
+        epoch, place = np.divmod(np.arange(every.sum()) - np.repeat(np.cumsum(every) - every, every), rows[self.client])
+        self.step, self.column = epoch * per[self.client] + place // width, place % width
+
+    def where(self, places: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step, client and column of each; of the clients at *places* alone, numbered anew."""
+        if places is None:
+            return self.step, self.client, self.column
+        some = np.isin(self.client, places)
+        return self.step[some], np.searchsorted(places, self.client[some]), self.column[some]
 
 
 class _Pool:
@@ -80,7 +89,7 @@ class _Pool:
         self.apart = held if len(held) > 1 and held[0].numel() > LARGE else None
         self.values = held[0] if self.apart or len(held) == 1 else torch.cat(held)
         starts = np.zeros(len(held), int) if self.apart else np.cumsum([0, *(len(v) for v in held[:-1])])
-        rows = np.ascontiguousarray(index[:, self.places] + starts[:, None])
+        rows = (index if len(held) == len(jobs) else index[:, self.places]) + starts[:, None]
         self.rows = torch.from_numpy(rows).to(self.values.device)
 
     def gather(self, s: int, count: int) -> Tensor:

@@ -6,13 +6,13 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Protocol
-from weakref import WeakValueDictionary
+from typing import NamedTuple, Protocol
+from weakref import WeakValueDictionary, ref
 
 from torch import Tensor
 
 from models.data.samples import Samples, Study
-from models.engines import Engine, Inline
+from models.engines import Engine, Idle, Inline
 from models.evaluation import Score, evaluate
 from models.model import Model, ballot, initial, module
 from models.recall import Public, Trained, Training
@@ -39,6 +39,15 @@ class Packed:
     nbytes: int
     kept: State
     modules: tuple[str, ...]
+
+
+class _Routine(NamedTuple):
+    """What a node's trainings of one stage have in common."""
+
+    trainable: frozenset[str]
+    samples: Samples
+    votes: int
+    ballots: tuple[str, ...]
 
 
 class Learner:
@@ -84,6 +93,8 @@ class Learner:
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._pending: dict[int, list[tuple[Training, Trained]]] = {}  # by depth
         self._wave = Wave()
+        self._lent: list[ref[Trained]] = []  # those of the last wave whose values are rows of a stack
+        self._routines: dict[str, _Routine] = {}  # by node
         # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
         self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
 
@@ -116,6 +127,7 @@ class Learner:
         self._recipe, self._stage = self.recipe_in(stage), stage.name
         self.entered[stage.name] = self._recipe
         self._parcels.clear()
+        self._routines.clear()
         self._stages |= set(stage.trainable)
 
     def recipe_in(self, stage: StageLike) -> Recipe:
@@ -153,15 +165,22 @@ class Learner:
 
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
-        trainable = self.trains(node)
-        if not trainable:
+        routine = self._routines.get(node) or self._routine(node, state)
+        if not routine.trainable:
             return self._given(state)
-        samples = self.samples(node)
-        names, count = dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable), len(samples)
+        votes = {**state.samples}
+        for name in routine.ballots:
+            votes[name] = votes.get(name, 0) + routine.votes
+        job = Job(node, state.tensors, routine.samples, self.seed, step, routine.trainable)
+        return self._given(State(self._promise(job), votes, state.base, state.extra))
+
+    def _routine(self, node: str, state: State) -> _Routine:
+        """What *node* does in every training of this stage."""
+        trainable, samples = self.trains(node), self.samples(node)
+        names = tuple(dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable))
         self.taught.update(map(module, names))
-        votes = {name: state.samples.get(name, 0) + count for name in names}
-        job = Job(node, state.tensors, samples, self.seed, step, trainable)
-        return self._given(State(self._promise(job), {**state.samples, **votes}, state.base, state.extra))
+        self._routines[node] = routine = _Routine(trainable, samples, len(samples), names)
+        return routine
 
     def _promise(self, job: Job) -> Ghost | Trained:
         """The weights after *job*."""
@@ -188,8 +207,9 @@ class Learner:
         twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, None
         twin.training_seconds = twin.scoring_seconds = 0.0
         twin.entered, twin.scored = {}, []
-        twin._pending, twin._wave, twin._parcels, twin._stages = {}, Wave(), {}, set(self._stages)
-        twin.engine, twin.public = _Idle(), Public()
+        twin._pending, twin._wave, twin._lent, twin._stages = {}, Wave(), [], set(self._stages)
+        twin._routines, twin._parcels = {}, {}
+        twin.engine, twin.public = Idle(), Public()
         return twin
 
     def settle(self) -> None:
@@ -204,20 +224,25 @@ class Learner:
             results = self._results([training.job for training, _ in now])
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
+            self._settle_down([promise for _, promise in now])
             self.updates += len(now)
         self._wave.over, self._wave = True, Wave()
         self.training_seconds += time.perf_counter() - began
 
+    def _settle_down(self, trained: Sequence[Trained]) -> None:
+        """Give memory of their own to trainings that are to stay; to those lent to a merge, if they are still there."""
+        for promise in filter(None, (held() for held in self._lent)):
+            promise.move_apart()
+        self._lent = [ref(promise) for promise in trained if promise.lent]
+        for promise in trained:
+            if not promise.lent:
+                promise.move_apart()
+
     def _results(self, jobs: Sequence[Job]) -> list[dict[str, Tensor]]:
-        if not self.recipe.public:
-            return self.engine.train_all(self.model, jobs, self.recipe)
-        known = [self.public.find(job, self.recipe) for job in jobs]
-        new = [job for job, found in zip(jobs, known, strict=True) if found is None]
-        trained = self.engine.train_all(self.model, new, self.recipe) if new else []
-        for job, result in zip(new, trained, strict=True):
-            self.public.keep(job, self.recipe, result)
-        rest = iter(trained)
-        return [next(rest) if found is None else found for found in known]
+        def train(some: Sequence[Job]) -> list[dict[str, Tensor]]:
+            return self.engine.train_all(self.model, some, self.recipe)
+
+        return self.public.results(jobs, self.recipe, train) if self.recipe.public else train(jobs)
 
     def again(self, training: Training) -> dict[str, Tensor]:
         """The weights after a training that has been run before, bit for bit."""
@@ -240,12 +265,12 @@ class Learner:
             nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
             self._parcels[route] = keys, nbytes, tuple(dict.fromkeys(map(module, keys)))
         keys, nbytes, carried = self._parcels[route]
-        kept = state.reported(carried)
-        if isinstance(state.tensors, Trained):
-            kept = State(state.tensors.delivered(keys, self.again), kept.samples, kept.base, kept.extra)
-        elif isinstance(state.tensors, Ghost) and self._replayed is not None:  # what it was need not be what is kept
-            kept = replace(kept, tensors=Ghost(state.tensors))
-        return Packed(self._given(state.only(keys)), nbytes, self._given(kept), carried)
+        own = state.tensors
+        if isinstance(own, Trained):
+            own = own.delivered(keys, self.again)
+        elif isinstance(own, Ghost) and self._replayed is not None:  # what it was need not be what is kept
+            own = Ghost(own)
+        return Packed(self._given(state.only(keys)), nbytes, self._given(state.reported(carried, own)), carried)
 
     def merge(
         self,
@@ -285,11 +310,3 @@ class Learner:
         """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
         fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
         return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))
-
-
-class _Idle(Inline):
-    """Trains nothing."""
-
-    def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
-        """No weights."""
-        return [{} for _ in jobs]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK = 64  # tensors laid side by side at a time
+BLOCK = 2**20  # numbers laid side by side at a time, so that they stay in the processor's cache
 SMALL = 16_384  # numbers of a tensor up to which that pays
 NUMPY = (torch.float32, torch.float64)
 
@@ -20,10 +20,10 @@ def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
         return _one_by_one(tensors, weights)
     scales = torch.tensor(weights, dtype=first.dtype).unsqueeze(1)
     twice = 2 if first.numel() == 1 else 1  # a single column would be added in the order of a tree, too
-    total = torch.zeros(first.numel() * twice, dtype=first.dtype)
-    for start in range(0, len(tensors), BLOCK):
-        rows = torch.stack(list(tensors[start : start + BLOCK])).view(-1, first.numel())
-        rows = (rows if twice == 1 else rows.repeat(1, 2)).mul_(scales[start : start + BLOCK])
+    total, count = torch.zeros(first.numel() * twice, dtype=first.dtype), BLOCK // first.numel()
+    for start in range(0, len(tensors), count):
+        rows = torch.stack(list(tensors[start : start + count])).view(-1, first.numel())
+        rows = (rows if twice == 1 else rows.repeat(1, 2)).mul_(scales[start : start + count])
         # numpy adds whole rows one after the other; torch.sum would add in the order of a tree
         rows[0] += total
         total = torch.from_numpy(np.add.reduce(rows.numpy(), axis=0))

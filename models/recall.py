@@ -6,7 +6,7 @@ from above before anybody looks. So memory grows with the clients that train in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from weakref import ref
 
@@ -50,13 +50,19 @@ class Trained(Promise):
     ) -> None:
         super().__init__(keys, depth, wave, settle)
         self.training = training
+        self.lent = False  # whether its sender holds it no more once the report is delivered
 
     def delivered(self, carried: Collection[str], again: Again) -> Promise:
         """The same for a sender whose report has *carried* all that it trained: from now on it need not be kept."""
         training = self.training
         if training is None or any(training.changes(key) for key in self if key not in carried):
             return self
+        self.lent = True
         return Recall(training, self, again)
+
+    def move_apart(self) -> None:
+        """Hold the values in memory of their own, so that nobody else's is held with them."""
+        self.fill({key: apart(value) for key, value in (self.known or {}).items()})
 
 
 class Recall(Promise):
@@ -74,7 +80,14 @@ class Recall(Promise):
         if not self.training.changes(key):
             return self.training.job.tensors[key]
         trained = self._trained()
-        return super().__getitem__(key) if trained is None else trained[key]
+        return super().__getitem__(key) if trained is None else apart(trained[key])
+
+
+def apart(tensor: Tensor) -> Tensor:
+    """*tensor* without the rest of the memory that it may be a part of."""
+    tensor = tensor.detach()
+    own = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if own else tensor.clone()
 
 
 def settled(tensors: Tensors) -> Tensors:
@@ -96,17 +109,24 @@ class Public:
     def __init__(self) -> None:
         self._known: list[tuple[Job, Recipe, dict[str, Tensor]]] = []
 
-    def find(self, job: Job, recipe: Recipe) -> dict[str, Tensor] | None:
+    def results(
+        self, jobs: Sequence[Job], recipe: Recipe, train: Callable[[Sequence[Job]], list[dict[str, Tensor]]]
+    ) -> list[dict[str, Tensor]]:
+        """The weights after each job; *train* is asked for those that have not been run before."""
+        known = [self._find(job, recipe) for job in jobs]
+        new = [job for job, found in zip(jobs, known, strict=True) if found is None]
+        trained = train(new) if new else []
+        self._known += [(job, recipe, result) for job, result in zip(new, trained, strict=True)]
+        rest = iter(trained)
+        return [next(rest) if found is None else found for found in known]
+
+    def _find(self, job: Job, recipe: Recipe) -> dict[str, Tensor] | None:
         """The weights after *job*, if the same has been run: same order of batches, recipe, and weights before it."""
         for other, how, result in self._known:
             asked = (job.node, job.seed, job.step, job.trainable, recipe, job.samples is other.samples)
             if asked == (other.node, other.seed, other.step, other.trainable, how, True) and _same(job, other):
                 return result
         return None
-
-    def keep(self, job: Job, recipe: Recipe, result: dict[str, Tensor]) -> None:
-        """For whoever asks next."""
-        self._known.append((job, recipe, result))
 
 
 def _same(one: Job, other: Job) -> bool:

@@ -116,24 +116,26 @@ class State:
 
     def only(self, keys: Collection[str]) -> State:
         """The part that travels: these tensors, and the votes of their modules."""
-        mine = [key for key in self.tensors if key in keys]
-        names, tensors = set(map(ballot, mine)), self.tensors
-        if len(mine) < len(tensors):
+        tensors = self.tensors
+        mine = [key for key in tensors if key in keys]
+        if len(mine) == len(tensors):
+            return State(tensors, self.samples)
 
-            def compute() -> dict[str, Tensor]:
-                return {key: self.tensors[key] for key in mine}
+        def compute() -> dict[str, Tensor]:
+            return {key: self.tensors[key] for key in mine}
 
-            whole = plain(tensors)
-            if isinstance(whole, Promise) and whole.costly:  # and nobody may ever look at more than the size
-                tensors = Promise(mine, whole.depth, whole.wave, compute)
-            else:
-                tensors = lazily(mine, [tensors], compute)
+        whole = plain(tensors)
+        if isinstance(whole, Promise) and whole.costly:  # and nobody may ever look at more than the size
+            tensors = Promise(mine, whole.depth, whole.wave, compute)
+        else:
+            tensors = lazily(mine, [tensors], compute)
+        names = set(map(ballot, mine))
         return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
 
-    def reported(self, modules: Collection[str]) -> State:
-        """What the sender holds once a report of *modules* is delivered: the same weights, no votes."""
+    def reported(self, modules: Collection[str], tensors: Tensors) -> State:
+        """What the sender holds once a report of *modules* is delivered: no votes on them, and *tensors*, its own."""
         samples = {name: n for name, n in self.samples.items() if module(name) not in modules}
-        return State(self.tensors, samples, self.base, self.extra)
+        return State(tensors, samples, self.base, self.extra)
 
 
 @dataclass(frozen=True)
@@ -158,26 +160,25 @@ def by_votes(
 ) -> State:
     """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays."""
     some = set(modules)
-    voters = {
-        key: [(vote.weigh(ballot(key)), vote.state) for vote in received if key in vote.state.tensors]
-        for key in own.tensors
-        if module(key) in some
-    }
+    wanted = [key for key in own.tensors if module(key) in some]
 
     def compute() -> dict[str, Tensor]:
-        return {key: _mean(key, voters.get(key, ()), value) for key, value in own.tensors.items()}
+        copies = [plain(vote.state.tensors) for vote in received]
+        weights = {name: [vote.weigh(name) for vote in received] for name in map(ballot, wanted)}
+        means = {key: _mean(key, copies, weights[ballot(key)], own.tensors) for key in wanted}
+        return {key: means.get(key, value) for key, value in own.tensors.items()}
 
     needs = [own.tensors, *(vote.state.tensors for vote in received)]
     return replace(own, tensors=lazily(own.tensors, needs, compute))
 
 
-def _mean(key: str, voters: Sequence[tuple[float, State]], own: Tensor) -> Tensor:
+def _mean(key: str, copies: Sequence[Tensors], weights: Sequence[float], own: Tensors) -> Tensor:
     """In the order given: float sums see the order."""
-    total = sum(weight for weight, _ in voters)
+    some = [(copy[key], weight) for copy, weight in zip(copies, weights, strict=True) if weight and key in copy]
+    total = sum(weight for _, weight in some)
     if total <= 0:
-        return own
-    some = [(weight / total, state.tensors[key]) for weight, state in voters if weight]
-    return weighted_sum([value for _, value in some], [weight for weight, _ in some])
+        return own[key]
+    return weighted_sum([value for value, _ in some], [weight / total for _, weight in some])
 
 
 def merge(

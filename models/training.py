@@ -15,7 +15,6 @@ from models.model import Model, Tensors, module, nest
 from models.objectives import Batch, Objective
 from models.optimizers import Optimizer
 
-
 BATCHES = "batches"  # what the streams of the order of batches are for
 
 

@@ -21,17 +21,17 @@ def stream(seed: int, purpose: str, name: str = "", step: int = 0) -> np.random.
 
 
 def streams(purpose: str, keys: Sequence[tuple[int, str, int]]) -> Iterator[np.random.Generator]:
-    """The :func:`stream` of each (seed, name, step), their seeds worked out side by side: sooner where there are many."""
+    """The :func:`stream` of each (seed, name, step), its seed worked out beside the others': sooner where many are."""
     if any(not (0 <= seed < WORD and 0 <= step < WORD) for seed, _, step in keys):
         yield from (stream(seed, purpose, name, step) for seed, name, step in keys)
         return
     same = zlib.crc32(purpose.encode())
     words = [(seed, same, zlib.crc32(name.encode()), step) for seed, name, step in keys]
     for row in _seeds(np.array(words, np.uint32).reshape(-1, 4)):
-        yield np.random.Generator(np.random.PCG64(_Seed(row)))
+        yield np.random.Generator(np.random.PCG64(_Seed(row)))  # type: ignore[arg-type]
 
 
-class _Seed(ISeedSequence):  # type: ignore[misc]
+class _Seed(ISeedSequence):
     """What numpy's SeedSequence would give a PCG64, already worked out."""
 
     def __init__(self, row: np.ndarray) -> None:
@@ -59,8 +59,8 @@ def _seeds(words: np.ndarray) -> np.ndarray:
     for source in range(4):
         for to in range(4):
             if source != to:
-                mixed = pool[to] * np.uint32(0xCA01F9DD) - hashed(pool[source]) * np.uint32(0x4973F715)
+                mixed: np.ndarray = pool[to] * np.uint32(0xCA01F9DD) - hashed(pool[source]) * np.uint32(0x4973F715)
                 pool[to] = mixed ^ mixed >> np.uint32(16)
     start, times = 0x8B51F9DD, 0x58F38DED
     halves = np.stack([hashed(pool[i % 4]) for i in range(8)], 1).astype(np.uint64)
-    return halves[:, ::2] | halves[:, 1::2] << np.uint64(32)
+    return np.bitwise_or(halves[:, ::2], halves[:, 1::2] << np.uint64(32))

@@ -55,7 +55,7 @@ def test_sideways_votes_decide_and_the_own_votes_stay():
 
 def test_a_report_resets_the_votes_of_what_it_carried_and_no_others():
     both = State({}, {"head": 3.0, "own": 2.0})
-    assert both.reported(["head"]).samples == {"own": 2.0}
+    assert both.reported(["head"], both.tensors).samples == {"own": 2.0}
 
 
 def test_a_merge_of_promises_is_a_promise_that_is_kept():
