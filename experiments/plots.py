@@ -20,16 +20,17 @@ from experiments.figures.timeline import timeline
 from experiments.figures.topology import topology
 from experiments.figures.traffic import bytes_modules
 
-FIGURES: dict[str, Callable[[RunFiles], Figure | None]] = {
-    **{name: partial(accuracy, name=name) for name in AXES},
+Figures = dict[str, Callable[[RunFiles], Figure | None]]
+
+LEARNED: Figures = {name: partial(accuracy, name=name) for name in AXES}
+COSTS: Figures = {
     "round_latency": round_latency,
     "energy": energy,
     "bytes_modules": bytes_modules,
     "topology": topology,
     "timeline": timeline,
 }
-
-
+FIGURES = COSTS | LEARNED
 ONE_BY_ONE = ("round_latency", "timeline")  # these follow single devices
 
 
@@ -39,21 +40,35 @@ def draw(folder: Path) -> list[Path]:
     Figures that would be empty are left out: accuracy where nothing was learned, rounds where the root had none, and
     those that follow single devices where rows stand for a classroom.
     """
-    files = read(folder)
-    plots, tables = folder / "plots", folder / "tables"
-    plots.mkdir(exist_ok=True)
+    return [*draw_costs(folder), *draw_learned(folder)]
+
+
+def draw_costs(folder: Path) -> list[Path]:
+    """The figures that need no scores."""
+    return _drawn(COSTS, read(folder), folder / "plots")
+
+
+def draw_learned(folder: Path) -> list[Path]:
+    """The figures of scores, and the table of results."""
+    files, tables = read(folder), folder / "tables"
+    paths = _drawn(LEARNED, files, folder / "plots")
     tables.mkdir(exist_ok=True)
-    paths: list[Path] = []
-    with matplotlib.rc_context(style.RC):
-        for name, make in FIGURES.items():
-            figure = None if name in ONE_BY_ONE and files.condensed else make(files)
-            if figure is not None:
-                paths += style.save(figure, plots, name)
     results = final(files)
     texts = {"results.csv": results.to_csv(index=False, lineterminator="\n"), "results.tex": latex(results)}
     for name, text in texts.items():
         (tables / name).write_text(text, encoding="utf-8")
         paths.append(tables / name)
+    return paths
+
+
+def _drawn(figures: Figures, files: RunFiles, plots: Path) -> list[Path]:
+    paths: list[Path] = []
+    plots.mkdir(exist_ok=True)
+    with matplotlib.rc_context(style.RC):
+        for name, make in figures.items():
+            figure = None if name in ONE_BY_ONE and files.condensed else make(files)
+            if figure is not None:
+                paths += style.save(figure, plots, name)
     return paths
 
 

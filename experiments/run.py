@@ -164,28 +164,35 @@ class Course:
     def _run(self) -> Result:
         built, log, store = self.built, self.log, self.store
         states, rows = self._simulate()
-        notes = self._baselines()
         energy = cause_rows(built.hierarchy, log)
         if _short(built):
             rows = condensed(rows, built.hierarchy, ["node"])
             energy = condensed(energy, built.hierarchy, ["node", "cause"])
-        result = Result(built, log, rows, _footprint(built), self.manifest, store.folder if store else None, notes)
+        result = Result(built, log, rows, _footprint(built), self.manifest, store.folder if store else None)
         if built.learner:
             result.states = states
         if store:
             with self.wall.part("writing"):
                 store.tables(log, nodes=rows, energy=energy, footprint=result.footprint, **_works(built))
+        self._plot(learned=False)  # baselines beside the run are still at work
+        result.notes = self._baselines()
+        if store:
+            with self.wall.part("writing"):
+                store.append(log)
         if self.draws:
             with self.wall.part("draws"):
                 _perturb(result, self.draws, store, self._tell)
-        if store and built.scenario.plots:
-            self._tell("plots")
-            with self.wall.part("plots"):
-                from experiments.plots import draw
-
-                draw(store.folder)
+        self._plot(learned=True)
         self.manifest |= figures(built, log, rows, self.wall.figures(built.learner)) | {"status": "done"}
         return result
+
+    def _plot(self, *, learned: bool) -> None:
+        if self.store and self.built.scenario.plots:
+            self._tell("plots")
+            with self.wall.part("plots"):
+                from experiments.plots import draw_costs, draw_learned
+
+                (draw_learned if learned else draw_costs)(self.store.folder)
 
     def _simulate(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What every node knows at the end, and a row per node."""

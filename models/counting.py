@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Cost:
 def count(work: Callable[[], Any], held: Sequence[Tensor] = ()) -> Cost:
     """What *work* costs, with *held* in memory all the time.
 
-    FLOPs are those of the matrix products that torch's flop counter sees, two per multiply-add; elementwise operations
+    FLOPs are those of the matrix products that torch's flop counter knows, two per multiply-add; elementwise operations
     count 0. Bytes moved are inputs and outputs of every operation that is not a view, as if nothing stayed in a cache.
     Memory is that of the storages alive at once, seen between operations: what one allocates inside is not seen.
     """
     counter = _Counter(held)
-    with FlopCounterMode(display=False) as flops, counter:
+    with counter:
         work()
-    return Cost(int(flops.get_total_flops()), counter.bytes_moved, counter.launches, counter.peak)
+    return Cost(counter.flops, counter.bytes_moved, counter.launches, counter.peak)
 
 
 class _Counter(TorchDispatchMode):
@@ -59,7 +59,7 @@ class _Counter(TorchDispatchMode):
 
     def __init__(self, held: Sequence[Tensor]) -> None:
         super().__init__()
-        self.bytes_moved = self.launches = self.live = self.peak = 0
+        self.flops = self.bytes_moved = self.launches = self.live = self.peak = 0
         self._alive: dict[int, int] = {}  # bytes by storage
         self._keep(held)
 
@@ -67,6 +67,9 @@ class _Counter(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
+        counts = flop_registry.get(func._overloadpacket)
+        if counts is not None:
+            self.flops += int(counts(*args, **(kwargs or {}), out_val=out))
         inputs, outputs = list(_tensors((args, kwargs))), list(_tensors(out))
         known = {_storage(tensor) for tensor in inputs}
         new = [tensor for tensor in outputs if _storage(tensor) not in known]

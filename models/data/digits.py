@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from models.data.partition import KINDS, stratified_order
@@ -32,9 +33,22 @@ class Digits:
 
 def all_digits() -> Digits:
     """The whole set."""
-    pixels, answers = load_digits(return_X_y=True)
+    pixels, answers = _pixels_and_answers()
     images = torch.from_numpy((pixels / 16).astype(np.float32)).reshape(-1, 8, 8)
     return Digits(images, answers.astype(np.int64))
+
+
+def _pixels_and_answers() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """``[1797, 64]`` of 0..16, and ``[1797]``: from scikit-learn's file where it is: to load the rest takes long."""
+    found = find_spec("sklearn")
+    path = Path(found.origin if found and found.origin else "").parent / "datasets" / "data" / "digits.csv.gz"
+    if path.is_file():
+        table = np.loadtxt(path, delimiter=",")
+        return table[:, :-1], table[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits
+
+    pixels, answers = load_digits(return_X_y=True)
+    return pixels, answers
 
 
 def digits_study(

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.data import digits
 from models.data.digits import DIGITS, all_digits, digits_study
 
 NODES = [f"client{i}" for i in range(100)]
@@ -9,6 +10,19 @@ NODES = [f"client{i}" for i in range(100)]
 
 def rows(samples):
     return [x.numpy().tobytes() for x in samples.inputs["image"]]
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_digits_are_scikit_learns_whether_their_file_is_found_or_not(found, monkeypatch):
+    from sklearn.datasets import load_digits
+
+    if not found:
+        monkeypatch.setattr(digits, "find_spec", lambda name: None)
+    pixels, answers = load_digits(return_X_y=True)
+    ours = all_digits()
+    assert (ours.images.flatten(1).numpy() * 16 == pixels).all()
+    assert (ours.answers == answers).all()
+    assert ours.answers.dtype == np.int64
 
 
 def test_every_digit_is_dealt_once_and_the_rest_is_held_out():
