@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool, ShutdownExecutorError
 
-from models.workers import Done, WorkerError
+from models.workers import Done, WorkerError, end_with
 
 Call = tuple[Callable[..., Done], tuple[Any, ...], dict[str, Any]]  # as joblib.delayed makes them
 
@@ -92,7 +93,10 @@ class Loky(_Pool):
         """Two processes at least: with one, joblib would run everything in this one."""
         stack.callback(_end_processes)
         # parcels are not worth a detour over joblib's temporary files
-        return joblib.parallel_config("loky", n_jobs=max(self.workers, 2), inner_max_num_threads=1, max_nbytes=None)
+        orphans = {"initializer": end_with, "initargs": (os.getpid(),)}
+        return joblib.parallel_config(
+            "loky", n_jobs=max(self.workers, 2), inner_max_num_threads=1, max_nbytes=None, **orphans
+        )
 
 
 def _end_processes() -> None:

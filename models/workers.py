@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,17 @@ class Done:
     traceback: str  # of the exception
     worker: str
     report: dict[str, Any]
+
+
+def end_with(parent: int) -> None:
+    """From now on this process, a child of *parent*, ends when that has ended, even by a signal."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def work(number: int, engine: Parcel, task: Parcel, arithmetic: str | None) -> Done:
