@@ -21,7 +21,7 @@ from torch import Tensor
 from experiments.store import UnusableError
 from models.learner import Learner
 from models.model import Tensors
-from models.recall import Recall, Training, apart, settled
+from models.recall import Recall, Training, settled
 from models.states import Ghost
 from models.training import Job
 
@@ -143,7 +143,7 @@ def write(path: Path, moment: Saved) -> None:
     with partial.open("wb") as out:
         hashing = _Hashing(out)
         values = {field.name: getattr(moment, field.name) for field in fields(moment)}
-        torch.save({**values, "tensors": [apart(tensor) for tensor in moment.tensors]}, cast(IO[bytes], hashing))
+        torch.save({**values, "tensors": [_apart(tensor) for tensor in moment.tensors]}, cast(IO[bytes], hashing))
         out.write(hashing.digest())
         out.flush()
         os.fsync(out.fileno())
@@ -151,6 +151,13 @@ def write(path: Path, moment: Saved) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+def _apart(tensor: Tensor) -> Tensor:
+    """*tensor* without the rest of the memory that it may be a part of."""
+    tensor = tensor.detach()
+    own = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
+    return tensor if own else tensor.clone()
 
 
 class _Hashing:

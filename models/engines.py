@@ -26,7 +26,7 @@ class Engine(Protocol):
     """Runs trainings and predictions. Which engine, and how it divides the work, changes no bit of the results."""
 
     def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
-        """The weights after each job, maybe in memory that several share (:func:`models.recall.apart`)."""
+        """The weights after each job."""
         ...
 
     def predict(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
-from weakref import WeakValueDictionary, ref
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -44,7 +44,6 @@ class Packed:
 class _Routine(NamedTuple):
     """What a node's trainings of one stage have in common."""
 
-    trainable: frozenset[str]
     samples: Samples
     votes: int
     ballots: tuple[str, ...]
@@ -93,7 +92,6 @@ class Learner:
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._pending: dict[int, list[tuple[Training, Trained]]] = {}  # by depth
         self._wave = Wave()
-        self._lent: list[ref[Trained]] = []  # those of the last wave whose values are rows of a stack
         self._routines: dict[str, _Routine] = {}  # by node
         # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
         self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
@@ -165,21 +163,22 @@ class Learner:
 
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
-        routine = self._routines.get(node) or self._routine(node, state)
-        if not routine.trainable:
+        trainable = self.trains(node)
+        if not trainable:
             return self._given(state)
+        routine = self._routines.get(node) or self._routine(node, state, trainable)
         votes = {**state.samples}
         for name in routine.ballots:
             votes[name] = votes.get(name, 0) + routine.votes
-        job = Job(node, state.tensors, routine.samples, self.seed, step, routine.trainable)
+        job = Job(node, state.tensors, routine.samples, self.seed, step, trainable)
         return self._given(State(self._promise(job), votes, state.base, state.extra))
 
-    def _routine(self, node: str, state: State) -> _Routine:
-        """What *node* does in every training of this stage."""
-        trainable, samples = self.trains(node), self.samples(node)
+    def _routine(self, node: str, state: State, trainable: frozenset[str]) -> _Routine:
+        """What is the same in every training of *node* in this stage."""
+        samples = self.samples(node)
         names = tuple(dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable))
         self.taught.update(map(module, names))
-        self._routines[node] = routine = _Routine(trainable, samples, len(samples), names)
+        self._routines[node] = routine = _Routine(samples, len(samples), names)
         return routine
 
     def _promise(self, job: Job) -> Ghost | Trained:
@@ -207,7 +206,7 @@ class Learner:
         twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, None
         twin.training_seconds = twin.scoring_seconds = 0.0
         twin.entered, twin.scored = {}, []
-        twin._pending, twin._wave, twin._lent, twin._stages = {}, Wave(), [], set(self._stages)
+        twin._pending, twin._wave, twin._stages = {}, Wave(), set(self._stages)
         twin._routines, twin._parcels = {}, {}
         twin.engine, twin.public = Idle(), Public()
         return twin
@@ -224,19 +223,9 @@ class Learner:
             results = self._results([training.job for training, _ in now])
             for (_, promise), result in zip(now, results, strict=True):
                 promise.fill(result)
-            self._settle_down([promise for _, promise in now])
             self.updates += len(now)
         self._wave.over, self._wave = True, Wave()
         self.training_seconds += time.perf_counter() - began
-
-    def _settle_down(self, trained: Sequence[Trained]) -> None:
-        """Give memory of their own to trainings that are to stay; to those lent to a merge, if they are still there."""
-        for promise in filter(None, (held() for held in self._lent)):
-            promise.move_apart()
-        self._lent = [ref(promise) for promise in trained if promise.lent]
-        for promise in trained:
-            if not promise.lent:
-                promise.move_apart()
 
     def _results(self, jobs: Sequence[Job]) -> list[dict[str, Tensor]]:
         def train(some: Sequence[Job]) -> list[dict[str, Tensor]]:

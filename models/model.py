@@ -122,7 +122,6 @@ class Cuttable(Protocol):
 
 
 @cache
-@cache
 def module(key: str) -> str:
     """The module of a "module/parameter" name."""
     return key.partition("/")[0]

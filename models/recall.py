@@ -27,9 +27,11 @@ class Training:
 
     def settle(self) -> None:
         """Its weights are known: hold plain tensors, not the promises they came from, so that no chain is held."""
-        found = settled(self.job.tensors)
-        known = dict(found) if isinstance(found, Promise) else found
         job = self.job
+        if type(job.tensors) is dict:
+            return
+        found = settled(job.tensors)
+        known = dict(found) if isinstance(found, Promise) else found
         self.job = Job(job.node, known, job.samples, job.seed, job.step, job.trainable)
 
     def changes(self, key: str) -> bool:
@@ -50,19 +52,13 @@ class Trained(Promise):
     ) -> None:
         super().__init__(keys, depth, wave, settle)
         self.training = training
-        self.lent = False  # whether its sender holds it no more once the report is delivered
 
     def delivered(self, carried: Collection[str], again: Again) -> Promise:
         """The same for a sender whose report has *carried* all that it trained: from now on it need not be kept."""
         training = self.training
         if training is None or any(training.changes(key) for key in self if key not in carried):
             return self
-        self.lent = True
         return Recall(training, self, again)
-
-    def move_apart(self) -> None:
-        """Hold the values in memory of their own, so that nobody else's is held with them."""
-        self.fill({key: apart(value) for key, value in (self.known or {}).items()})
 
 
 class Recall(Promise):
@@ -80,14 +76,7 @@ class Recall(Promise):
         if not self.training.changes(key):
             return self.training.job.tensors[key]
         trained = self._trained()
-        return super().__getitem__(key) if trained is None else apart(trained[key])
-
-
-def apart(tensor: Tensor) -> Tensor:
-    """*tensor* without the rest of the memory that it may be a part of."""
-    tensor = tensor.detach()
-    own = tensor.untyped_storage().nbytes() == tensor.numel() * tensor.element_size()
-    return tensor if own else tensor.clone()
+        return super().__getitem__(key) if trained is None else trained[key]
 
 
 def settled(tensors: Tensors) -> Tensors:

@@ -28,8 +28,7 @@ def train_all(
 ) -> list[dict[str, Tensor]]:
     """The weights after each job, *chunk* clients stacked at a time, or as many as *chooser* finds best.
 
-    The numbers depend on neither. What was trained are views of the stack, which lives as long as any of them.
-    ValueError where a client has samples for which it lacks a module.
+    The numbers depend on neither. ValueError where a client has samples for which it lacks a module.
     """
     out: list[dict[str, Tensor]] = [{} for _ in jobs]
     for places in _alike(model, jobs, recipe):
@@ -154,5 +153,5 @@ class _Stack:
                     self.recipe.optimizer.update(own[0], pieces[key], own[1:], step)
 
     def results(self) -> list[dict[str, Tensor]]:
-        """What each client trained, as rows of the stack."""
-        return self.weights.rows(self.reached)
+        """What each client trained, apart from the stack's memory."""
+        return self.weights.own(self.reached)

@@ -94,13 +94,14 @@ class Weights:
             nest({key: values[key] for key in self.places if key in values}), leaves, Stack(active, rows), holders
         )
 
-    def rows(self, keys: Collection[str]) -> list[dict[str, Tensor]]:
-        """Those of *keys* that each client trained, as views: what is to outlive the stack needs memory of its own."""
+    def own(self, keys: Collection[str]) -> list[dict[str, Tensor]]:
+        """Those of *keys* that each client trained, apart from the stack's memory."""
         out: list[dict[str, Tensor]] = [{} for _ in range(self.count)]
         for group in self.groups:
             for key, value in group.views(group.flat).items():
                 if key in keys:
-                    for place, row in zip(group.places, value.unbind(), strict=True):
+                    rows: Sequence[Tensor] = torch.unbind_copy(value)  # type: ignore[func-returns-value, assignment]
+                    for place, row in zip(group.places, rows, strict=True):
                         out[place][key] = row
         return out
 

@@ -80,6 +80,8 @@ def _unknown() -> Tensors:
 
 def plain(tensors: Tensors) -> Tensors:
     """The mapping in which a promise that has been kept holds its values."""
+    if type(tensors) is dict:  # to ask an abstract class takes longer
+        return tensors
     while isinstance(tensors, Promise) and tensors.known is not None:
         tensors = tensors.known
     return tensors
@@ -208,12 +210,13 @@ def merge(
 
 
 def _replaced(own: State, other: State, modules: set[str]) -> State:
-    keys = {key for key in own.tensors if key in other.tensors and module(key) in modules}
+    mine, theirs = own.tensors, other.tensors
+    keys = {key for key in mine if key in theirs and module(key) in modules}
 
     def compute() -> dict[str, Tensor]:  # asks *own* for no more than stays: what is replaced need not be known
-        return {key: (other if key in keys else own).tensors[key] for key in own.tensors}
+        return {key: (theirs if key in keys else mine)[key] for key in mine}
 
-    whole = len(keys) == len(own.tensors) == len(other.tensors) and getattr(other.tensors, "shared", True)
-    tensors = other.tensors if whole else lazily(own.tensors, [own.tensors, other.tensors], compute)
+    whole = len(keys) == len(mine) == len(theirs) and getattr(theirs, "shared", True)
+    tensors = theirs if whole else lazily(mine, [mine, theirs], compute)
     base = other if other.base is None else State(other.tensors, other.samples, None, other.extra)
     return State(tensors, own.samples, base, own.extra)
