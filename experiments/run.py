@@ -232,12 +232,12 @@ class Course:
     def _baselines(self) -> list[str]:
         if not self.built.scenario.baselines:
             return []
-        from experiments.baselines import add_baselines
-
         self._tell("baselines")
         with self.wall.part("baselines"):
             found = self.apart.found() if self.apart else None
             if found is None:
+                from experiments.baselines import add_baselines
+
                 return add_baselines(self.built, self.log)
             self.log.metrics.extend(found[0])
             return found[1]
