@@ -80,9 +80,12 @@ def _built(scenario: Scenario) -> Built:
         fits = fitted_sizes(scenario.memory, tree, stages, sizes)
         costs_only = CostOnly(sizes, fits.allowed)
         return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + apart + fits.happenings)
+    import torch
+
     from experiments.engine import engine_of
     from experiments.learning import learner_of, study_of
 
+    torch.set_num_threads(1)  # two are many times slower on small steps
     tree, study = study_of(scenario)
     tree, unheard = _on_air(scenario, tree)
     if unheard:

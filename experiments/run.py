@@ -197,10 +197,6 @@ class Course:
     def _simulate(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """What every node knows at the end, and a row per node."""
         learner = self.built.learner
-        if learner:
-            import torch
-
-            torch.set_num_threads(1)  # two are many times slower on small steps
         with self.wall.part("events"):
             states = known_after(self.built, self.log, self._on_round)
             if self.store and self.store.replaying:

@@ -63,6 +63,11 @@ class _Counter(TorchDispatchMode):
         self._alive: dict[int, int] = {}  # bytes by storage
         self._keep(held)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here: torch need not load its compiler, which takes a second, to keep it off."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:

@@ -1,7 +1,7 @@
 """What a model costs: bytes of each module, and FLOPs, traffic and memory of training, scoring and merging.
 
-All is counted on tensors without data (:mod:`models.counting`), for the operations that run here when one client
-trains alone.
+All is counted (:mod:`models.counting`) for the operations that run here when one client trains alone, with zeros for a
+small model of our own, else without data. The operations are the same; zeros need less of torch to be loaded.
 """
 
 from __future__ import annotations
@@ -16,31 +16,38 @@ from torch.autograd.graph import saved_tensors_hooks
 from models.attribution import ModuleCost, seen_at_work
 from models.counting import Cost, count
 from models.data.samples import Samples
-from models.model import Cut, Model, Probed, Stack, Tensors, nest, predictable
+from models.model import Cut, Model, Probed, Stack, Tensors, nest, predictable, undrawn
 from models.objectives import Batch
 from models.training import Recipe, trainable_keys
+
+SMALL = 2**24  # numbers of a model that may as well hold data
 
 
 def module_costs(model: Model) -> list[ModuleCost]:
     """The footprint of every module of *model*: run alone where it can be, else seen at work in the whole."""
-    weights = nest(shapes(model))
     if not isinstance(model, Probed):
-        return seen_at_work(model, weights)
-    return [_module_cost(name, weights[name], model) for name in model.modules]
+        return seen_at_work(model, nest(shapes(model)))
+    device = _device(model)
+    weights = nest(shapes(model, device))
+    return [_module_cost(name, weights[name], model, device) for name in model.modules]
 
 
-def shapes(model: Model) -> dict[str, Tensor]:
-    """Every weight by "module/parameter", without data."""
+def shapes(model: Model, device: str = "meta") -> dict[str, Tensor]:
+    """Every weight by "module/parameter", without data, or zeros on another *device*."""
 
     def draw(shape: tuple[int, ...], std: float) -> Tensor:
-        return torch.empty(shape, device="meta")
+        return torch.zeros(shape, device=device)
 
     return {f"{name}/{key}": value for name, b in model.modules.items() for key, value in b.init(draw).items()}
 
 
-def meta(tensors: Tensors) -> dict[str, Tensor]:
-    """The same shapes without data."""
-    return {key: torch.empty_like(value, device="meta") for key, value in tensors.items()}
+def _device(model: Model, samples: Samples | None = None) -> str:
+    """Where a step of *model* on *samples* is counted: a model that is not ours may look at what the zeros are."""
+    without = samples is not None and any(x.is_meta for x in (*samples.inputs.values(), *samples.targets.values()))
+    if without or not isinstance(model, Probed):
+        return "meta"
+    numbers = sum(value.numel() for b in model.modules.values() for value in b.init(undrawn).values())
+    return "cpu" if numbers <= SMALL else "meta"
 
 
 class Step:
@@ -79,18 +86,21 @@ def training_step(model: Model, keys: Collection[str], samples: Samples, recipe:
 
     The data set itself is not counted as memory, only the batch.
     """
-    weights = {key: value for key, value in shapes(model).items() if key in keys}
+    device = _device(model, samples)
+    weights = {key: value for key, value in shapes(model, device).items() if key in keys}
     if not trainable_keys(weights, recipe):
         return Cost()
-    some, hidden = _like(samples, rows), recipe.objective.hide(model, samples, rows, np.random.default_rng(0))
-    step = Step(model, weights, Batch(some.inputs, some.targets, meta(hidden)), recipe)
+    some, hidden = _like(samples, rows, device), recipe.objective.hide(model, samples, rows, np.random.default_rng(0))
+    there = {m: mask.to(device) for m, mask in hidden.items()}
+    step = Step(model, weights, Batch(some.inputs, some.targets, there), recipe)
     return count(step, step.held)
 
 
 def prediction(model: Model, keys: Collection[str], samples: Samples, rows: int) -> Cost:
     """All tasks that a node holding *keys* can predict, for a batch of *rows* samples like these."""
-    weights = {key: value for key, value in shapes(model).items() if key in keys}
-    inputs = _like(samples, rows).inputs
+    device = _device(model, samples)
+    weights = {key: value for key, value in shapes(model, device).items() if key in keys}
+    inputs = _like(samples, rows, device).inputs
     tasks = predictable(samples.targets, weights)
 
     @torch.no_grad()
@@ -113,7 +123,7 @@ def front_pass(cut: Cut, model: Model, keys: Collection[str], samples: Samples, 
     """
     read = {key: value for key, value in shapes(model).items() if key in keys and cut.reads(key, samples.inputs)}
     weights = {key: value.unsqueeze(0) for key, value in read.items()}
-    inputs = {m: x.unsqueeze(0) for m, x in _like(samples, rows).inputs.items()}
+    inputs = {m: x.unsqueeze(0) for m, x in _like(samples, rows, "meta").inputs.items()}
 
     @torch.no_grad()
     def run() -> None:
@@ -137,18 +147,18 @@ def parts(samples: int, batch_size: int) -> Iterator[tuple[int, int]]:
     return ((times, rows) for times, rows in ((full, batch_size), (1, left)) if times and rows)
 
 
-def _like(samples: Samples, rows: int) -> Samples:
+def _like(samples: Samples, rows: int, device: str) -> Samples:
     """The shapes of *rows* samples."""
 
     def like(tensors: Tensors) -> dict[str, Tensor]:
-        return {n: torch.empty(rows, *t.shape[1:], dtype=t.dtype, device="meta") for n, t in tensors.items()}
+        return {n: torch.zeros(rows, *t.shape[1:], dtype=t.dtype, device=device) for n, t in tensors.items()}
 
     return Samples(like(samples.inputs), like(samples.targets))
 
 
-def _module_cost(name: str, weights: Mapping[str, Tensor], model: Probed) -> ModuleCost:
+def _module_cost(name: str, weights: Mapping[str, Tensor], model: Probed, device: str) -> ModuleCost:
     own = {key: value.requires_grad_() for key, value in weights.items()}
-    x = torch.empty(model.probe_shape(name), device="meta", requires_grad=True)
+    x = torch.zeros(model.probe_shape(name), device=device, requires_grad=True)
     saved: dict[int, int] = {}
     known = {value.untyped_storage()._cdata for value in own.values()}
 

@@ -14,7 +14,7 @@ from models.adapted import AdaptedTrunk
 from models.adapters import Adaptation, Bottleneck, Prompt
 from models.blocks import Block, Encoder, Head, Linear, Offset, Trunk
 from models.data.samples import Task
-from models.model import Cut, Nested, Stack, Tensors
+from models.model import Cut, Nested, Stack, Tensors, undrawn
 from models.rest import cut_at
 
 TOKENS = {"handwriting": 2, "clickstream": 3, "record": 1}
@@ -92,7 +92,7 @@ class M3T:
         return tuple(
             f"{name}/{parameter}"
             for name, block in self.modules.items()
-            for parameter in block.init(_no_draw)
+            for parameter in block.init(undrawn)
             if wanted(name, parameter)
         )
 
@@ -204,7 +204,3 @@ def read_out(
                 effect = stack.take(name, stack.spread(f"offset.{tier}/{task}", effect))
             out = Offset.add(effect, out)
     return out
-
-
-def _no_draw(shape: tuple[int, ...], std: float) -> Tensor:
-    return torch.empty(shape, device="meta")

@@ -151,6 +151,11 @@ def nest(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
     return out
 
 
+def undrawn(shape: tuple[int, ...], std: float) -> Tensor:
+    """No draw: a weight's shape, in next to no memory."""
+    return torch.zeros(()).expand(shape)
+
+
 def initial(model: Model, seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
     """Weights before any training; each module has its own random stream, so adding one changes no other."""
     out: dict[str, Tensor] = {}

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from adapting import MODELS
 from federations import FEDERATED, MODEL, SHAPES, TASKS, samples
 
-from models import SGD, AdamW, LinearModel, Masked, Recipe, Supervised, initial
+from models import SGD, AdamW, LinearModel, Masked, Recipe, Supervised, footprint, initial
 from models.counting import Cost, count
 from models.footprint import merging, module_costs, parts, prediction, shapes, training_step
 from models.model import module, nest
@@ -31,6 +32,23 @@ def training_flops(model, keys, batch, objective, trainable):
 def forward_flops(model, keys, batch):
     """Of a prediction for one sample."""
     return prediction(model, keys, batch, 1).flops
+
+
+@pytest.mark.parametrize("model", [MODEL, *MODELS])
+@pytest.mark.parametrize("objective", [Supervised(), Masked()])
+def test_zeros_and_tensors_without_data_cost_the_same(model, objective, monkeypatch):
+    def costs():
+        out = [module_costs(model)]
+        for modalities, tasks in ((SHAPES, TASKS), (list(SHAPES)[:2], list(TASKS)[:1])):
+            batch, keys = some(tuple(modalities), tuple(tasks)), frozenset(initial(model, 0))
+            steps = [recipe(model.modules, objective), recipe([name for name in model.modules if name[:4] == "head"])]
+            out += [training_step(model, keys, batch, step, 5) for step in steps]
+            out.append(prediction(model, keys, batch, 5))
+        return out
+
+    with_data = costs()
+    monkeypatch.setattr(footprint, "SMALL", 0)
+    assert costs() == with_data
 
 
 def test_bytes_and_parameters_are_those_of_the_tensors():
