@@ -71,8 +71,13 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        out = func(*args, **(kwargs or {}))
         counts = flop_registry.get(func._overloadpacket)
+        if counts is None:  # in inference mode operations arrive that are made of others
+            with self:
+                parts = func.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **(kwargs or {}))
         if counts is not None:
             self.flops += int(counts(*args, **(kwargs or {}), out_val=out))
         inputs, outputs = list(_tensors((args, kwargs))), list(_tensors(out))

@@ -106,9 +106,9 @@ def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[]
 class State:
     """One node's copy of its modules.
 
-    *tensors* by "module/parameter". *samples*: votes per module (of an offset: per task); training adds, delivery of a
-    report resets, a parent adds what arrives until it reports, a merge down changes none. *base* is what the last merge
-    down brought. *extra* ("module/name": moments, residuals) stays at its node.
+    *tensors* by "module/parameter". *samples*: votes per module that is held (of an offset: per task); training adds,
+    delivery of a report resets, a parent adds what arrives until it reports, a merge down changes none. *base* is what
+    the last merge down brought. *extra* ("module/name": moments, residuals) stays at its node.
     """
 
     tensors: Tensors

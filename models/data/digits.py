@@ -41,8 +41,8 @@ def all_digits() -> Digits:
 def _pixels_and_answers() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """``[1797, 64]`` of 0..16, and ``[1797]``: from scikit-learn's file where it is: to load the rest takes long."""
     found = find_spec("sklearn")
-    path = Path(found.origin if found and found.origin else "").parent / "datasets" / "data" / "digits.csv.gz"
-    if path.is_file():
+    path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz" if found and found.origin else None
+    if path and path.is_file():
         table = np.loadtxt(path, delimiter=",")
         return table[:, :-1], table[:, -1].astype(np.int64)
     from sklearn.datasets import load_digits

@@ -108,3 +108,15 @@ def test_the_allocator_sees_the_same_peak():
             peak = max(peak, now)
     assert now == 0
     assert count(work).memory_bytes == pytest.approx(peak, abs=64)
+
+
+def test_in_inference_mode_the_same_operations_are_counted():
+    def work():
+        torch.nn.functional.linear(torch.ones(4, 8), torch.ones(16, 8))
+
+    with torch.inference_mode():
+        assert count(work).flops == 2 * 4 * 8 * 16
+    with torch.no_grad():
+        usual = count(work)
+    with torch.inference_mode():
+        assert count(work) == usual
