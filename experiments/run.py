@@ -188,7 +188,8 @@ class Course:
 
     def _plot(self, *, learned: bool) -> None:
         if self.store and self.built.scenario.plots:
-            self._tell("plots")
+            if not learned or self.built.scenario.baselines:  # else it has just been told
+                self._tell("plots")
             with self.wall.part("plots"):
                 from experiments.plots import draw_costs, draw_learned
 

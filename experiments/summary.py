@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,54 +43,67 @@ def show(result: Result, scenario: str) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 160
-    figures = final_figures(result.log)
-    names = list(dict.fromkeys(name for row in figures.values() for name in row))
-    if names:
-        title = Text(result.scenario.title)  # what stands in brackets is no markup
-        table = Table("model", "tier", "moment", *map(escape, names), title=title, title_justify="left", box=None)
-        for (model, tier, moment), row in figures.items():
-            cells = [f"{row[name]:.3f}" if name in row else "-" for name in names]
-            table.add_row(Text(model), Text(tier), moment.replace("_", " "), *cells)
+    if (table := _scores(result)) is not None:
         console.print(table)
     for note in result.notes:
         console.print(note, soft_wrap=True)
-    m = result.manifest
-    for kind, what in (("died", "ran out of battery"), ("left", "left on the way")):
-        gone = {h.node for h in result.log.happenings if h.kind == kind}
-        if gone:
-            console.print(f"{len(gone)} nodes {what} (events.csv)")
-    if empty := [h.node for h in result.log.happenings if h.kind == "no_arrivals"]:
-        console.print(
-            f"{len(empty)} rounds of {len(set(empty))} nodes had no arrivals: nobody was there, or in time (events.csv)"
-        )
-    late = [h.node for h in result.log.happenings if h.kind == "late"]
-    if late:
-        console.print(f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)")
-    if result.built.learner and not m["client_updates"]:
-        console.print("nothing was learned: no training was finished in time")
-    active = result.log.joules()
-    sent = result.log.nbytes(kind="transmit")
-    updates = f"{m['client_updates']} client updates, " if result.built.learner else ""
-    console.print(
-        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({active:.4g} J of it computing, sending and "
-        f"receiving), "
-        f"{sent / 1e6:.4g} MB sent, {updates}{m['wall_seconds']:.1f} s of wall time",
-        soft_wrap=True,
-    )
+    for remark in _remarks(result):
+        console.print(remark)
+    m, lines = result.manifest, [_costs(result)]
     if result.built.learner and (line := cached(m)):
-        console.print(line, soft_wrap=True)
+        lines.append(line)
     if result.perturbed is not None:
         from experiments.intervals import told
 
-        for line in told(result.perturbed, m):
-            console.print(line, soft_wrap=True)
-    console.print(f"run folder: {result.folder}", soft_wrap=True)
+        lines += told(result.perturbed, m)
+    lines.append(f"run folder: {result.folder}")
     if not shutil.which("edufog"):
-        activate = Path(sys.executable).parent / "activate"
-        console.print(f"edufog is not on the PATH; first: source {activate}", soft_wrap=True)
-    console.print("try next:")
-    for command in (f"edufog run {scenario} --seed {m['seed'] + 1}", f"edufog check {scenario}", "edufog list devices"):
-        console.print(f"  {command}", soft_wrap=True)
+        lines.append(f"edufog is not on the PATH; first: source {Path(sys.executable).parent / 'activate'}")
+    commands = (f"edufog run {scenario} --seed {m['seed'] + 1}", f"edufog check {scenario}", "edufog list devices")
+    for line in (*lines, "try next:", *(f"  {command}" for command in commands)):
+        console.print(line, soft_wrap=True)
+
+
+def _scores(result: Result) -> Table | None:
+    """The last figures of every model, if there are any."""
+    figures = final_figures(result.log)
+    names = list(dict.fromkeys(name for row in figures.values() for name in row))
+    if not names:
+        return None
+    title = Text(result.scenario.title)  # what stands in brackets is no markup
+    table = Table("model", "tier", "moment", *map(escape, names), title=title, title_justify="left", box=None)
+    for (model, tier, moment), row in figures.items():
+        cells = [f"{row[name]:.3f}" if name in row else "-" for name in names]
+        table.add_row(Text(model), Text(tier), moment.replace("_", " "), *cells)
+    return table
+
+
+def _remarks(result: Result) -> Iterator[str]:
+    """What did not go as planned, a line each."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for happening in result.log.happenings:
+        by_kind[happening.kind].append(happening.node)
+    for kind, what in (("died", "ran out of battery"), ("left", "left on the way")):
+        if gone := set(by_kind[kind]):
+            yield f"{len(gone)} nodes {what} (events.csv)"
+    if empty := by_kind["no_arrivals"]:
+        rounds = f"{len(empty)} rounds of {len(set(empty))} nodes"
+        yield f"{rounds} had no arrivals: nobody was there, or in time (events.csv)"
+    if late := by_kind["late"]:
+        yield f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)"
+    if result.built.learner and not result.manifest["client_updates"]:
+        yield "nothing was learned: no training was finished in time"
+
+
+def _costs(result: Result) -> str:
+    """Simulated seconds, joules and bytes, and the wall time, in one line."""
+    m, log = result.manifest, result.log
+    updates = f"{m['client_updates']} client updates, " if result.built.learner else ""
+    return (
+        f"{m['sim_seconds']:.4g} simulated seconds, {m['joules']:.4g} J ({log.joules():.4g} J of it computing, sending "
+        f"and receiving), {log.nbytes(kind='transmit') / 1e6:.4g} MB sent, {updates}"
+        f"{m['wall_seconds']:.1f} s of wall time"
+    )
 
 
 def cached(manifest: Mapping[str, Any]) -> str:

@@ -79,13 +79,9 @@ class Inline:
                 rest, short = self.prefixes.shorten(model, there, trainable, recipe.objective.random)
                 short = self._mover.jobs(short, trainable)  # what was kept on disk
                 results = stacked.train_all(rest, short, recipe, self.chunk, self.chooser)
-                if rest is model and self.device.kind == "cpu":
-                    for i, result in zip(places, results, strict=True):
-                        out[i] = result
-                    continue
+                whole = rest is model and self.device.kind == "cpu"
                 for i, job, result in zip(places, short, results, strict=True):
-                    trained = {key: t.cpu() for key, t in result.items() if t is not job.tensors[key]}
-                    out[i] = {**jobs[i].tensors, **trained}
+                    out[i] = result if whole else {**jobs[i].tensors, **_brought_back(job, result)}
         return out
 
     def predict(
@@ -107,6 +103,11 @@ class Inline:
         """Remove what is kept on disk."""
         if self._tidy:
             self._tidy()
+
+
+def _brought_back(job: Job, result: Tensors) -> dict[str, Tensor]:
+    """What of *result* the job has trained, in this machine's memory."""
+    return {key: t.cpu() for key, t in result.items() if t is not job.tensors[key]}
 
 
 class Plain(Inline):

@@ -228,10 +228,9 @@ class Learner:
         self.training_seconds += time.perf_counter() - began
 
     def _results(self, jobs: Sequence[Job]) -> list[dict[str, Tensor]]:
-        def train(some: Sequence[Job]) -> list[dict[str, Tensor]]:
-            return self.engine.train_all(self.model, some, self.recipe)
-
-        return self.public.results(jobs, self.recipe, train) if self.recipe.public else train(jobs)
+        if self.recipe.public:
+            return self.public.train_all(self.engine, self.model, jobs, self.recipe)
+        return self.engine.train_all(self.model, jobs, self.recipe)
 
     def again(self, training: Training) -> dict[str, Tensor]:
         """The weights after a training that has been run before, bit for bit."""

@@ -13,7 +13,8 @@ from weakref import ref
 import torch
 from torch import Tensor
 
-from models.model import Tensors, module
+from models.engines import Engine
+from models.model import Model, Tensors, module
 from models.states import Promise, Wave, plain
 from models.training import Job, Recipe
 
@@ -98,13 +99,11 @@ class Public:
     def __init__(self) -> None:
         self._known: list[tuple[Job, Recipe, dict[str, Tensor]]] = []
 
-    def results(
-        self, jobs: Sequence[Job], recipe: Recipe, train: Callable[[Sequence[Job]], list[dict[str, Tensor]]]
-    ) -> list[dict[str, Tensor]]:
-        """The weights after each job; *train* is asked for those that have not been run before."""
+    def train_all(self, engine: Engine, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:
+        """The weights after each job; *engine* runs those that have not been run before."""
         known = [self._find(job, recipe) for job in jobs]
         new = [job for job, found in zip(jobs, known, strict=True) if found is None]
-        trained = train(new) if new else []
+        trained = engine.train_all(model, new, recipe) if new else []
         self._known += [(job, recipe, result) for job, result in zip(new, trained, strict=True)]
         rest = iter(trained)
         return [next(rest) if found is None else found for found in known]

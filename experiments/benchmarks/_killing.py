@@ -134,16 +134,23 @@ def main(scenario: Path, folder: Path, kills: int, seed: int) -> None:
     assert len(os.listdir("/proc/self/task")) == 1, "threads do not survive a fork"
     folder.mkdir()
 
+    to_its_end = running.Course._run
+
+    def leaving_weights(course: Any) -> Any:
+        """Before the manifest says that the run is done: from then on a resume has nothing to do."""
+        result, hook = to_its_end(course), sys.getprofile()
+        sys.setprofile(None)
+        course.store.folder.with_suffix(".weights").write_text(weights_hash(result.states))
+        sys.setprofile(hook)
+        return result
+
+    running.Course._run = leaving_weights
+
     def begin(out: Path) -> None:
-        leave(out, running.run(study, out))
+        running.run(study, out)
 
     def go_on(out: Path) -> None:
-        leave(out, resuming.resume(out, tell=lambda line: print(line, file=sys.stderr)))
-
-    def leave(out: Path, result: Any) -> None:
-        sys.setprofile(None)  # it has come to its end, and is not killed any more
-        if result:
-            out.with_suffix(".weights").write_text(weights_hash(result.states))
+        resuming.resume(out, tell=lambda line: print(line, file=sys.stderr))
 
     def hashes(out: Path) -> tuple[str, str, int]:
         manifest = json.loads((out / "manifest.json").read_text())

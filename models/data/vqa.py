@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,12 +47,7 @@ def vqa_study(
     parts = {leaf: _split(len(own), leaf, seed, holdout) for leaf, own in mine.items()}
     taught = Counter(mine[leaf][i].answer for leaf, (train, _) in parts.items() for i in train)
     classes = vocabulary(taught, answers, others)
-    known = {
-        leaf: tuple(
-            [mine[leaf][i] for i in part if others == "class" or mine[leaf][i].answer in classes] for part in two
-        )
-        for leaf, two in parts.items()
-    }
+    known = {leaf: _answerable(own, parts[leaf], classes, others) for leaf, own in mine.items()}
     for leaf, (train, test) in known.items():
         if not train or not test:
             raise ValueError(
@@ -69,6 +64,13 @@ def vqa_study(
         clients[leaf] = Client(*pieces)
     shapes = {m: tuple(x.shape[1:]) for m, x in whole.inputs.items()}
     return Study(shapes, {"answer": Task("answer", len(classes))}, clients, _slice(whole, 0, tests))
+
+
+def _answerable(
+    own: Sequence[Question], two: tuple[Sequence[int], Sequence[int]], classes: Collection[str], others: str
+) -> tuple[list[Question], ...]:
+    """The questions of both parts whose answers are among the classes, or count as another."""
+    return tuple([own[i] for i in part if others == "class" or own[i].answer in classes] for part in two)
 
 
 def dealt(questions: Sequence[Question], leaves: Sequence[str], where: str) -> dict[str, list[Question]]:
