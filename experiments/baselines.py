@@ -33,7 +33,7 @@ def add_baselines(built: Built, log: Log) -> list[str]:
     assert built.learner is not None
     if "zero" in wanted or "local" in wanted:
         learner = learner_of(built.scenario, built.hierarchy, study, built.stages, built.learner.engine)
-        learner.allowed, learner.public = built.learner.allowed, built.learner.public
+        learner.allowed, learner.trainings.public = built.learner.allowed, built.learner.trainings.public
         zero = zero_rounds(built.hierarchy, learner, built.stages)
         if "zero" in wanted:
             _append(built, log, "zero", scores(learner, {n: zero[n] for n in zero if _scored(built, n)}))

@@ -22,12 +22,13 @@ from experiments.store import UnusableError
 from models.learner import Learner
 from models.model import Tensors
 from models.recall import Recall, Training, settled
-from models.states import Ghost
+from models.states import Ghost, State
 from models.training import Job
 
-FORMAT, DIGEST = 1, sha256().digest_size
+FORMAT, DIGEST = 2, sha256().digest_size
 INITIAL = -1  # a tensor's place: it is as it was before any training
-Entry = tuple[Any, ...]  # ("plain", names, places of tensors) or ("job", node, step, stage, trained, place of entry)
+Entry = tuple[Any, ...]
+"""("plain", names, places of tensors) or ("job", node, step, stage, part, trained, place of entry, (name, place) ...)"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Saved:
     scored: list[int]  # how many scores each evaluation gave
     tensors: list[Tensor]  # each once, but for those that are as they were before any training
     weights: list[Entry]  # each once
-    states: list[tuple[int, int, int]]  # number, place of its weights, and of its base's (-1: it has none)
+    states: list[tuple[Any, ...]]  # number, and of the state and its base (or None): place of its weights, of its extra
     format: int = FORMAT
 
 
@@ -52,7 +53,7 @@ def saved(learner: Learner, **where: Any) -> Saved:
     learner.settle()
     book = _Book(learner)
     states = [
-        (number, book.place(state.tensors), INITIAL if state.base is None else book.place(state.base.tensors))
+        (number, book.state(state), None if state.base is None else book.state(state.base))
         for number, state in sorted((learner.live or {}).items())
     ]
     return Saved(
@@ -76,6 +77,10 @@ class _Book:
         self._places: dict[int, int] = {}  # of tensors, by identity
         self._entries: dict[int, tuple[Tensors, int]] = {}  # of mappings, by identity; held, so that it stays theirs
 
+    def state(self, state: State) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """Where its weights and its extra are found in the book."""
+        return self.place(state.tensors), tuple((name, self.place(own)) for name, own in state.extra.items())
+
     def place(self, tensors: Tensors) -> int:
         """Where *tensors* are found in the book."""
         found = settled(tensors)
@@ -86,7 +91,8 @@ class _Book:
 
     def _job(self, training: Training) -> Entry:
         job, trained = training.job, tuple(sorted(training.job.trainable or ()))
-        return ("job", job.node, job.step, training.stage, trained, self.place(job.tensors))
+        beside = tuple((name, self.place(own)) for name, own in job.beside.items())
+        return ("job", job.node, job.step, *training.name, trained, self.place(job.tensors), *beside)
 
     def _plain(self, tensors: Tensors) -> Entry:
         return ("plain", tuple(tensors), tuple(self._tensor(key, tensor) for key, tensor in tensors.items()))
@@ -113,12 +119,15 @@ def put_in_place(learner: Learner, at: Saved) -> None:
         raise UnusableError("the replay has no such training") from error
     places = {number: where for number, *where in at.states}
     for number, state in list((learner.live or {}).items()):
-        held = [state.tensors, *([state.base.tensors] if state.base else [])]
-        for tensors, place in zip(held, places.get(number, ()), strict=False):
-            if isinstance(tensors, Ghost) and tensors.known is None:
-                if place == INITIAL or set(weights[place]) != set(tensors):
-                    raise UnusableError(f"state {number} of the replay has other weights")
-                tensors.fill(weights[place])
+        for own, where in zip((state, state.base), places.get(number, ()), strict=False):
+            if own is None or where is None:
+                continue
+            place, extra = where
+            for tensors, at_place in [(own.tensors, place), *((own.extra.get(n, {}), i) for n, i in extra)]:
+                if isinstance(tensors, Ghost) and tensors.known is None:
+                    if set(weights[at_place]) != set(tensors):
+                        raise UnusableError(f"state {number} of the replay has other weights")
+                    tensors.fill(weights[at_place])
     learner.replay(None)
 
 
@@ -129,10 +138,11 @@ def _weights(learner: Learner, at: Saved) -> list[Tensors]:
             named = zip(*entry, strict=True)
             out.append({key: learner.initial[key] if i == INITIAL else at.tensors[i] for key, i in named})
             continue
-        node, step, stage, trained, place = entry
-        samples = learner.samples(node, learner.entered[stage])
-        job = Job(node, out[place], samples, learner.seed, step, frozenset(trained))
-        out.append(Recall(Training(job, stage), None, learner.again))
+        node, step, stage, part, trained, place, *others = entry
+        run, beside = learner.trainings, {name: out[i] for name, i in others}
+        samples = learner.samples(node, run.recipes[stage, part])
+        job = Job(node, out[place], samples, learner.seed, step, frozenset(trained), beside)
+        out.append(Recall(Training(job, (stage, part)), None, run.again))
     return out
 
 
@@ -207,19 +217,21 @@ def _sound(moment: Saved, learner: Learner) -> bool:
     for n, (kind, *entry) in enumerate(moment.weights):
         if kind == "plain":
             for key, i in zip(*entry, strict=True):
-                if i != INITIAL and (moment.tensors[i].shape, moment.tensors[i].dtype) != shapes[key]:
+                own = INITIAL if i == INITIAL else (moment.tensors[i].shape, moment.tensors[i].dtype)
+                if own != INITIAL and key in shapes and own != shapes[key]:
                     return False
         else:
-            node, step, _, trained, place = entry
-            if node not in learner.holds or step < 0 or not 0 <= place < n:
+            node, step, _, _, trained, place, *others = entry
+            if node not in learner.holds or step < 0 or not all(0 <= i < n for i in (place, *(i for _, i in others))):
                 return False
             if not set(trained) <= set(learner.model.modules):
                 return False
     counts = [moment.rounds, moment.given, moment.updates, *moment.scored]
-    places = [place for _, *some in moment.states for place in some]
+    known = [own for _, *some in moment.states for own in some if own is not None]
+    places = [place for first, extra in known for place in (first, *(i for _, i in extra))]
     return (
         min(counts) >= 0
-        and all(INITIAL <= place < len(moment.weights) for place in places)
+        and all(0 <= place < len(moment.weights) for place in places)
         and all(isinstance(seconds, float) for seconds in moment.wall.values())
         and all(isinstance(length, int) for length, _ in moment.tables.values())
     )

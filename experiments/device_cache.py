@@ -47,7 +47,8 @@ class CachingWorkload(LearningWorkload):
             return super()._training(node, samples, recipe)
         held, kept = frozenset(self.learner.holds[node]), features(cut, samples)
         own = frozenset(filter(cut.remains, held))
-        kind = ("rest", own, cut.name, *kind_of(kept), recipe.objective, recipe.optimizer, recipe.trainable)
+        how = (recipe.objective, recipe.optimizer, recipe.trainable, recipe.correction)
+        kind = ("rest", own, cut.name, *kind_of(kept), *how)
 
         def step(rows: int) -> Cost:
             return training_step(cut.rest, own, kept, recipe, rows)

@@ -55,7 +55,7 @@ def figures(built: Built, log: Log, rows: list[dict[str, Any]], wall: Mapping[st
         "learning_wall_seconds": wall["training"] + wall["evaluation"],
         "wall_seconds_by_part": dict(wall),
         "client_updates": learner.updates if learner else 0,
-        **({"client_updates_repeated": learner.repeated} if learner and learner.repeated else {}),
+        **({"client_updates_repeated": learner.trainings.repeated} if learner and learner.trainings.repeated else {}),
         **(learner.engine.report() if learner else {}),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "sim_seconds": log.end_s,

@@ -56,7 +56,7 @@ class Wall:
         self._charge()
         now = dict.fromkeys(PARTS, 0.0) | self._parts
         if learner:
-            now["training"] += learner.training_seconds
+            now["training"] += learner.trainings.seconds
             now["evaluation"] += learner.scoring_seconds
             now["events"] -= learner.seconds
         out = {name: now.get(name, 0.0) + self._earlier.get(name, 0.0) for name in {**now, **self._earlier}}

@@ -12,7 +12,7 @@ from models.footprint import merging, parts, prediction, training_step
 from models.learner import Learner
 from models.model import module
 from models.states import State, Vote
-from models.training import Recipe
+from models.training import BATCHES, Recipe
 from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work
 from simulator.plan import Stage
 
@@ -67,15 +67,23 @@ class LearningWorkload:
             own = {key: learner.initial[key] for key in learner.holds[node] if module(key) in wanted}
             return merging(own, count)
         if activity == "train":
-            return self._training(node, learner.samples(node), replace(learner.recipe, trainable=learner.trains(node)))
+            return self._local(node)
         return self._scoring(node, learner.held_out(node))
+
+    def _local(self, node: str) -> Cost:
+        """All trainings that the algorithm's local rule asks for, and the losses that it wants to know."""
+        asked, samples = self.learner.asks(node), self.learner.samples(node)
+        out = self._scoring(node, samples) * asked.losses
+        for recipe, trainable in asked.recipes:
+            out += self._training(node, samples, replace(recipe, trainable=trainable, purpose=BATCHES))
+        return out
 
     def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
         """All epochs of one local training, worked out once for clients that are alike."""
         held = frozenset(self.learner.holds[node])
         alike = (len(samples), held, *kind_of(samples), recipe)
         if alike not in self._costs:
-            kind = (held, *kind_of(samples), recipe.objective, recipe.optimizer, recipe.trainable)
+            kind = (held, *kind_of(samples), recipe.objective, recipe.optimizer, recipe.trainable, recipe.correction)
 
             def step(rows: int) -> Cost:
                 return training_step(self.learner.model, held, samples, recipe, rows)

@@ -99,7 +99,13 @@ class Mover:
         if self.device.kind == "cpu":
             return list(jobs)
         moved = self.pairs([(job.tensors, job.samples) for job in jobs], trainable)
-        return [replace(job, tensors=t, samples=s) for job, (t, s) in zip(jobs, moved, strict=True)]
+        beside = [
+            {name: {key: value.to(self.device.torch) for key, value in own.items()} for name, own in job.beside.items()}
+            for job in jobs
+        ]
+        return [
+            replace(job, tensors=t, samples=s, beside=b) for job, (t, s), b in zip(jobs, moved, beside, strict=True)
+        ]
 
     def pairs(
         self, pairs: Sequence[tuple[Tensors, Samples]], trainable: Collection[str]

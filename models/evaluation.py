@@ -11,7 +11,7 @@ from torch import Tensor
 from models.choosing import Chooser, Load
 from models.data.samples import Samples
 from models.model import Model, Tensors, predictable
-from models.objectives import scores
+from models.objectives import per_sample, scores
 from models.stacks import Weights
 
 WIDTH = 32  # samples per batch
@@ -48,6 +48,13 @@ def evaluate(
         for task in tasks
         for name, value in scores(model.tasks[task], output[task], samples.targets[task]).items()
     ]
+
+
+def mean_loss(model: Model, tensors: Tensors, samples: Samples, predict: Predict, trainable: frozenset[str]) -> Tensor:
+    """The sum over tasks of the mean loss on *samples*, one number."""
+    (output,) = predict(model, [(tensors, samples)], trainable)
+    losses = [per_sample(model.tasks[task], output[task], samples.targets[task]).mean() for task in output]
+    return torch.stack(losses).sum()
 
 
 def predict(

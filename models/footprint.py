@@ -18,7 +18,7 @@ from models.counting import Cost, count
 from models.data.samples import Samples
 from models.model import Cut, Model, Probed, Stack, Tensors, nest, predictable, undrawn
 from models.objectives import Batch
-from models.training import Recipe, trainable_keys
+from models.training import Recipe, direction, trainable_keys
 
 SMALL = 2**24  # numbers of a model that may as well hold data
 
@@ -59,26 +59,26 @@ class Step:
     def __init__(self, model: Model, weights: Tensors, batch: Batch, recipe: Recipe) -> None:
         self.model, self.recipe, self.batch = model, recipe, batch
         trained = set(trainable_keys(weights, recipe))
-        self.weights = {key: value.detach().requires_grad_(key in trained) for key, value in weights.items()}
+        self.weights = {key: value.detach() for key, value in weights.items()}
         self.own = {key: value for key, value in self.weights.items() if key in trained}
-        slots = range(recipe.optimizer.slots)
-        self.state = {key: tuple(torch.zeros_like(value.detach()) for _ in slots) for key, value in self.own.items()}
+        slots, names = range(recipe.optimizer.slots), recipe.correction.needs if recipe.correction else ()
+        self.state = {key: tuple(torch.zeros_like(value) for _ in slots) for key, value in self.own.items()}
+        self.beside = {name: {key: torch.zeros_like(value) for key, value in self.own.items()} for name in names}
 
     def __call__(self) -> None:
         """Take the step."""
-        loss = self.recipe.objective.loss(self.model, nest(self.weights), self.batch)
-        grads = torch.autograd.grad(loss, list(self.own.values()), allow_unused=True)
+        grads = direction(self.model, self.recipe, self.weights, self.own, self.batch, self.beside)
         with torch.no_grad():
-            for (key, value), grad in zip(self.own.items(), grads, strict=True):
-                if grad is not None:
-                    self.recipe.optimizer.update(value.detach(), grad, self.state[key], 1)
+            for key, grad in grads.items():
+                self.recipe.optimizer.update(self.own[key], grad, self.state[key], 1)
 
     @property
     def held(self) -> list[Tensor]:
-        """What is in memory all the time: weights, the optimizer's state, the batch."""
+        """What is in memory all the time: weights, the optimizer's state, what a correction goes by, the batch."""
         seen = (self.batch.inputs, self.batch.targets, self.batch.hidden)
         slots = [slot for slots in self.state.values() for slot in slots]
-        return [*self.weights.values(), *slots, *(value for some in seen for value in some.values())]
+        beside = [value for own in self.beside.values() for value in own.values()]
+        return [*self.weights.values(), *slots, *beside, *(value for some in seen for value in some.values())]
 
 
 def training_step(model: Model, keys: Collection[str], samples: Samples, recipe: Recipe, rows: int) -> Cost:

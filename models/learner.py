@@ -12,14 +12,18 @@ from weakref import WeakValueDictionary
 from torch import Tensor
 
 from models.data.samples import Samples, Study
-from models.engines import Engine, Idle, Inline
-from models.evaluation import Score, evaluate
-from models.model import Model, ballot, initial, module
-from models.recall import Public, Trained, Training
-from models.states import Direction, Ghost, Rule, State, Vote, Wave, by_votes, depth, merge
+from models.data.streams import stream
+from models.engines import Engine, Idle
+from models.evaluation import Score, evaluate, mean_loss
+from models.federation.algorithm import FEDAVG, Algorithm
+from models.federation.asked import Asked
+from models.federation.local import Trainer
+from models.federation.wire import Parcel, compressed, parcel
+from models.model import Model, Tensors, ballot, initial, module
+from models.recall import Trained
+from models.states import Direction, Ghost, State, Vote, lazily, merge
 from models.training import Job, Recipe
-
-DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
+from models.trainings import Trainings
 
 
 class StageLike(Protocol):
@@ -55,8 +59,10 @@ class Learner:
     *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train. What a stage
     itself lists as ``trainable`` counts; a recipe's own list says beforehand what is going to be trained, so that it is
     not scored before. *allowed* gives, by stage and node, the modules that a node can train where it cannot train all:
-    in that stage it has no say in the others and does not send them. ``train`` returns a promise: what is pending runs
-    together when a value is needed, on *engine*, by default stacked in this process.
+    in that stage it has no say in the others and does not send them. *algorithms* says by stage name how they learn
+    together, by default by plain averaging; *depths* how many links each node is below the root, so that an algorithm
+    can tell a report from a model that comes down. ``train`` returns a promise: what is pending runs together when a
+    value is needed, on *engine*, by default stacked in this process.
 
     Every state that it gives out has a number, in the order of the calls; *live* finds those that somebody still holds.
     So the same calls can be made again without any training (:meth:`replay`), and what is live then be put in place.
@@ -70,31 +76,29 @@ class Learner:
         recipes: Mapping[str, Recipe],
         *,
         seed: int = 0,
-        rule: Rule = by_votes,
+        algorithms: Mapping[str, Algorithm] | None = None,
+        depths: Mapping[str, int] | None = None,
+        uniform: frozenset[str] = frozenset(),
         allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
-        self._recipes, self._rule, self.engine = recipes, rule, engine or Inline()
+        self._recipes, self._algorithms, self._depths = recipes, algorithms or {}, depths or {}
+        self.uniform = uniform  # modules on which every node below has one vote, however many samples it has
+        self.trainings = Trainings(model, engine)
         self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed)
         self.taught: set[str] = set()  # modules that somebody has begun to train
-        self.updates, self.repeated = 0, 0  # local trainings; and how often one was run again, as nobody had kept it
-        self.training_seconds, self.scoring_seconds = 0.0, 0.0  # wall time
-        self.public = Public()  # trainings on public data, for learners that do the same
+        self.scoring_seconds = 0.0  # wall time
         self.given = 0  # how many states have been given out
         self.live: WeakValueDictionary[int, State] | None = None  # those that somebody holds, where they are followed
         self.scored: list[int] = []  # how many scores each evaluation gave
         self._replayed: Iterator[list[Score]] | None = None
-        self.entered: dict[str, Recipe] = {}
         self._recipe: Recipe | None = None
-        self._stage = ""
+        self.algorithm, self._stage = FEDAVG, ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
-        self._pending: dict[int, list[tuple[Training, Trained]]] = {}  # by depth
-        self._wave = Wave()
         self._routines: dict[str, _Routine] = {}  # by node
-        # by sender, receiver and modules wanted: what travels, its bytes, and the modules in it
-        self._parcels: dict[tuple[str, str, tuple[str, ...]], tuple[dict[str, None], int, tuple[str, ...]]] = {}
+        self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
 
     def start(self, node: str) -> State:
         """What *node* knows before any training: the same for all."""
@@ -111,19 +115,30 @@ class Learner:
         self.live = WeakValueDictionary()
 
     @property
+    def engine(self) -> Engine:
+        """Who does its computing."""
+        return self.trainings.engine
+
+    @property
+    def updates(self) -> int:
+        """How many local trainings there were."""
+        return self.trainings.count
+
+    @property
     def seconds(self) -> float:
         """Wall time spent on training and scoring."""
-        return self.training_seconds + self.scoring_seconds
+        return self.trainings.seconds + self.scoring_seconds
 
     def replay(self, scores: Iterator[list[Score]] | None) -> None:
         """From now on train nothing and take every evaluation's *scores* from there; None: in earnest again."""
-        self._replayed = scores
+        self._replayed, self.trainings.replayed = scores, scores is not None
 
     def enter(self, stage: StageLike) -> None:
         """From now on clients train as *stage* says."""
         self.settle()
         self._recipe, self._stage = self.recipe_in(stage), stage.name
-        self.entered[stage.name] = self._recipe
+        self.algorithm = self._algorithms.get(stage.name, FEDAVG)
+        self.algorithm.check(self._recipe)
         self._parcels.clear()
         self._routines.clear()
         self._stages |= set(stage.trainable)
@@ -171,7 +186,31 @@ class Learner:
         for name in routine.ballots:
             votes[name] = votes.get(name, 0) + routine.votes
         job = Job(node, state.tensors, routine.samples, self.seed, step, trainable)
-        return self._given(State(self._promise(job), votes, state.base, state.extra))
+        tensors, extra = self.algorithm.local(state, self._trainer(job, self.trainings))
+        return self._given(State(tensors, votes, state.base, extra))
+
+    def _trainer(self, job: Job, trainings: Trainings) -> Trainer:
+        """Whom *job*'s local rule asks."""
+        stage = self._stage
+        return Trainer(job, self.recipe, lambda job, part, how: trainings.promise(job, stage, part, how), self._loss)
+
+    def _loss(self, tensors: Tensors, samples: Samples) -> Tensors:
+        """The mean over all samples of the loss that clients minimise, once it is asked for."""
+
+        def compute() -> dict[str, Tensor]:
+            self.settle()
+            return {"value": mean_loss(self.model, tensors, samples, self.engine.predict, self.recipe.trainable)}
+
+        return lazily(("value",), (tensors,), compute)
+
+    def asks(self, node: str) -> Asked:
+        """What a training of *node* in this stage consists of, run by nobody."""
+        unknown = State(Ghost(self.holds[node]), {})
+        job = Job(node, unknown.tensors, self.samples(node), self.seed, 0, self.trains(node))
+        asked = Asked()
+        known = State(unknown.tensors, {}, unknown)
+        self.algorithm.local(known, Trainer(job, self.recipe, asked.promise, asked.loss))
+        return asked
 
     def _routine(self, node: str, state: State, trainable: frozenset[str]) -> _Routine:
         """What is the same in every training of *node* in this stage."""
@@ -181,20 +220,6 @@ class Learner:
         self._routines[node] = routine = _Routine(samples, len(samples), names)
         return routine
 
-    def _promise(self, job: Job) -> Ghost | Trained:
-        """The weights after *job*."""
-        if self._replayed is not None:
-            self.updates += 1
-            return Ghost(job.tensors)
-        if depth(job.tensors) >= DEEPEST:
-            self.settle()
-        training = Training(job, self._stage)
-        once = isinstance(job.tensors, Trained)  # a client that goes on alone: what it trained before is its own
-        deeper = depth(job.tensors) + 1
-        promise = Trained(job.tensors, deeper, self._wave, self._settled, None if once else training)
-        self._pending.setdefault(deeper, []).append((training, promise))
-        return promise
-
     def _untrained(self, node: str) -> frozenset[str]:
         """What this stage trains, but not at *node*, which could."""
         limited = (self._stage, node) in self.allowed
@@ -203,62 +228,37 @@ class Learner:
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
-        twin.taught, twin.updates, twin._recipe, twin.live = set(), 0, None, None
-        twin.training_seconds = twin.scoring_seconds = 0.0
-        twin.entered, twin.scored = {}, []
-        twin._pending, twin._wave, twin._stages = {}, Wave(), set(self._stages)
+        twin.taught, twin._recipe, twin.live, twin.scoring_seconds, twin.scored = set(), None, None, 0.0, []
+        twin.trainings, twin._stages = Trainings(self.model, Idle()), set(self._stages)
         twin._routines, twin._parcels = {}, {}
-        twin.engine, twin.public = Idle(), Public()
         return twin
 
     def settle(self) -> None:
-        """Run what is pending, shallow before deep, all of one depth together."""
-        if not self._pending:
-            return
-        began = time.perf_counter()
-        while self._pending:
-            now = self._pending.pop(min(self._pending))
-            for training, _ in now:
-                training.settle()
-            results = self._results([training.job for training, _ in now])
-            for (_, promise), result in zip(now, results, strict=True):
-                promise.fill(result)
-            self.updates += len(now)
-        self._wave.over, self._wave = True, Wave()
-        self.training_seconds += time.perf_counter() - began
-
-    def _results(self, jobs: Sequence[Job]) -> list[dict[str, Tensor]]:
-        if self.recipe.public:
-            return self.public.train_all(self.engine, self.model, jobs, self.recipe)
-        return self.engine.train_all(self.model, jobs, self.recipe)
-
-    def again(self, training: Training) -> dict[str, Tensor]:
-        """The weights after a training that has been run before, bit for bit."""
-        began = time.perf_counter()
-        (result,) = self.engine.train_all(self.model, [training.job], self.entered[training.stage])
-        self.repeated += 1
-        self.training_seconds += time.perf_counter() - began
-        return result
-
-    def _settled(self) -> Mapping[str, Tensor]:
-        self.settle()
-        return {}
+        """Run the trainings that are pending."""
+        self.trainings.settle()
 
     def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packed:
-        """What of *modules* both *node* and *to* hold and *node* has a say in; bytes from the tensors themselves."""
-        route = (node, to, tuple(modules))
+        """What of *modules* both *node* and *to* hold and *node* has a say in, and what its algorithm sends beside it.
+
+        Bytes are those of the tensors themselves, or what the algorithm's uplink makes of them.
+        """
+        route, up = (node, to, tuple(modules)), self._depths.get(to, 0) < self._depths.get(node, 0)
         if route not in self._parcels:
             wanted = set(modules) - self._untrained(node)
             keys = dict.fromkeys(k for k in state.tensors if module(k) in wanted and k in self.holds[to])
-            nbytes = sum(self.initial[key].numel() * self.initial[key].element_size() for key in keys)
-            self._parcels[route] = keys, nbytes, tuple(dict.fromkeys(map(module, keys)))
-        keys, nbytes, carried = self._parcels[route]
+            down = self._depths.get(to, 0) > self._depths.get(node, 0)
+            self._parcels[route] = parcel(self.algorithm, keys, self.initial, self.recipe.trainable, up=up, down=down)
+        this = self._parcels[route]
         own = state.tensors
         if isinstance(own, Trained):
-            own = own.delivered(keys, self.again)
+            own = own.delivered(this.keys, self.trainings.again)
         elif isinstance(own, Ghost) and self._replayed is not None:  # what it was need not be what is kept
             own = Ghost(own)
-        return Packed(self._given(state.only(keys)), nbytes, self._given(state.reported(carried, own)), carried)
+        wire, kept = this.sent(state), state.reported(this.modules, own, this.beside if up else ())
+        if up and self.algorithm.uplink and this.trained:
+            random = stream(self.seed, "uplink", node, self.given)
+            wire, kept = compressed(self.algorithm.uplink, this, state, wire, kept, self.initial, random)
+        return Packed(self._given(wire), this.nbytes, self._given(kept), this.modules)
 
     def merge(
         self,
@@ -270,7 +270,10 @@ class Learner:
         registered: int | None = None,
     ) -> State:
         """*node*'s copy with *modules* replaced by what the rule makes of what it received."""
-        return self._given(merge(own, received, modules, direction, self._rule, registered))
+        algorithm = self.algorithm
+        if self.uniform:
+            received = [replace(vote, uniform=self.uniform) for vote in received]
+        return self._given(merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix))
 
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples: a client's own mix for a client, all of them for the nodes above."""
@@ -281,12 +284,25 @@ class Learner:
     def _evaluate(self, states: Mapping[str, State]) -> list[Score]:
         self.settle()
         began = time.perf_counter()
-        jobs = []
+        jobs, own = [], self._personal(states)
         for node, state in states.items():
             samples = self.held_out(node)
-            jobs.append((node, state.tensors, samples, self.scorable(state, samples)))
+            jobs.append((node, own.get(node, state.tensors), samples, self.scorable(state, samples)))
         out = evaluate(self.model, [job for job in jobs if job[3]], self.engine.predict, self.recipe.trainable)
         self.scoring_seconds += time.perf_counter() - began
+        return out
+
+    def _personal(self, states: Mapping[str, State]) -> dict[str, Tensors]:
+        """By which weights nodes that train are scored, where these are not simply theirs; trained apart if need be."""
+        algorithm, apart = self.algorithm, Trainings(self.model, self.engine)
+        if algorithm.personal is None:
+            return {}
+        out: dict[str, Tensors] = {}
+        for node, state in states.items():
+            if node in self._routines:
+                job = Job(node, state.tensors, self.samples(node), self.seed, 0, self.trains(node))
+                out[node] = algorithm.personal(state, self._trainer(job, apart))
+        apart.settle()
         return out
 
     def worth_scoring(self, node: str) -> bool:

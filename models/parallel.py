@@ -71,7 +71,10 @@ class Joblib:
     def train_all(self, model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[Outputs]:
         """The weights after each job."""
         weights, names = [steps(job, recipe) for job in jobs], [f"training {job.node}" for job in jobs]
-        plain = [replace(job, tensors=dict(job.tensors)) for job in jobs]  # no promises, which hold on to the learner
+        plain = [  # no promises, which hold on to the learner
+            replace(job, tensors=dict(job.tensors), beside={name: dict(own) for name, own in job.beside.items()})
+            for job in jobs
+        ]
         trained = self._all(plain, weights, names, lambda some: ("train_all", model, some, recipe))
         return [{**job.tensors, **changed} for job, changed in zip(plain, trained, strict=True)]
 

@@ -7,7 +7,7 @@ from above before anybody looks. So memory grows with the clients that train in 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import ref
 
 import torch
@@ -21,23 +21,30 @@ from models.training import Job, Recipe
 
 @dataclass(slots=True)
 class Training:
-    """A job, and the stage whose recipe it follows."""
+    """A job, and by stage and part the recipe that it follows."""
 
     job: Job
-    stage: str
+    name: tuple[str, int]
 
     def settle(self) -> None:
         """Its weights are known: hold plain tensors, not the promises they came from, so that no chain is held."""
         job = self.job
-        if type(job.tensors) is dict:
+        if type(job.tensors) is dict and not job.beside:
             return
-        found = settled(job.tensors)
-        known = dict(found) if isinstance(found, Promise) else found
-        self.job = Job(job.node, known, job.samples, job.seed, job.step, job.trainable)
+        beside = {
+            name: {key: values[key] for key in values if self.changes(key)}
+            for name, values in ((name, settled(own)) for name, own in job.beside.items())
+        }
+        self.job = replace(job, tensors=_known(job.tensors), beside=beside)
 
     def changes(self, key: str) -> bool:
         """Whether it trains what *key* names."""
         return self.job.trainable is None or module(key) in self.job.trainable
+
+
+def _known(tensors: Tensors) -> Tensors:
+    found = settled(tensors)
+    return dict(found) if isinstance(found, Promise) else found
 
 
 Again = Callable[[Training], Tensors]
@@ -119,4 +126,6 @@ class Public:
 
 def _same(one: Job, other: Job) -> bool:
     a, b = one.tensors, other.tensors
+    if one.beside or other.beside:
+        return False
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

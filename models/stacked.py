@@ -18,6 +18,7 @@ from torch import Tensor
 from models.choosing import Chooser, Load
 from models.feeding import Feeder
 from models.model import Model, Tensors, module
+from models.objectives import Batch
 from models.optimizers import clip_factors
 from models.stacks import Front, Weights
 from models.training import Job, Recipe, orders, within_reach
@@ -45,7 +46,8 @@ def _alike(model: Model, jobs: Sequence[Job], recipe: Recipe) -> Iterator[list[i
     groups: dict[object, list[int]] = {}
     for i, job in enumerate(jobs):
         own = () if getattr(model, "ragged", True) else job.signature
-        groups.setdefault((job.trains(recipe), own), []).append(i)
+        beside = tuple((name, frozenset(values)) for name, values in job.beside.items())
+        groups.setdefault((job.trains(recipe), own, beside), []).append(i)
     yield from groups.values()
 
 
@@ -113,6 +115,7 @@ class _Stack:
         self.feeder = Feeder(model, jobs, orders, recipe, dtype)
         slots = range(recipe.optimizer.slots)
         self.states = [tuple(torch.zeros_like(group.flat) for _ in slots) for group in self.weights.groups]
+        self.beside = self.weights.companions([job.beside for job in jobs])
         self.reached: set[str] = set()
 
     def train(self, watch: Callable[[Tensor], None] | None = None) -> None:
@@ -121,15 +124,29 @@ class _Stack:
         for s, active in enumerate(self.feeder.active):
             if front is None or active < front.stack.count:
                 front = self.weights.first(active)
-            loss = self.recipe.objective.loss(self.model, front.params, self.feeder.step(s), front.stack)
-            if watch and not s:
-                watch(loss)
-            grads = torch.autograd.grad(loss, list(front.leaves.values()), allow_unused=True)
-            del loss
-            known = {key: grad for key, grad in zip(front.leaves, grads, strict=True) if grad is not None}
+            known = self._direction(front, self.feeder.step(s), watch if not s else None)
             self.reached |= known.keys()
             with torch.no_grad():
                 self._update(front, known, s + 1)
+
+    def _direction(self, front: Front, batch: Batch, watch: Callable[[Tensor], None] | None) -> Mapping[str, Tensor]:
+        """What each client's step follows."""
+
+        def gradient(at: Front) -> dict[str, Tensor]:
+            with torch.enable_grad():
+                loss = self.recipe.objective.loss(self.model, at.params, batch, at.stack)
+            if watch and at is front:
+                watch(loss)
+            grads = torch.autograd.grad(loss, list(at.leaves.values()), allow_unused=True)
+            return {key: grad for key, grad in zip(at.leaves, grads, strict=True) if grad is not None}
+
+        correction, weights = self.recipe.correction, front.leaves
+        if correction is None:
+            return gradient(front)
+        with torch.no_grad():
+            own = {key: value.detach() for key, value in weights.items()}
+            beside = front.beside(self.beside)
+            return correction(own, lambda w: gradient(front if w is own else front.at(w)), beside)
 
     def _update(self, front: Front, grads: Mapping[str, Tensor], step: int) -> None:
         """Move what is reached, all keys of a group at once."""

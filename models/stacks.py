@@ -46,6 +46,20 @@ class Front:
     leaves: Mapping[str, Tensor]
     stack: Stack
     holders: tuple[int, ...]  # of each group, how many are among them
+    values: Mapping[str, Tensor]  # by "module/parameter", leaves and others
+
+    def at(self, weights: Tensors) -> Front:
+        """The same with other values of what is trained."""
+        leaves = {key: value.detach().requires_grad_() for key, value in weights.items()}
+        values = {**self.values, **leaves}
+        return Front(nest(values), leaves, self.stack, self.holders, values)
+
+    def beside(self, companions: Mapping[str, Tensors]) -> dict[str, dict[str, Tensor]]:
+        """Of stacked tensors of the clients that train a key, those of the first."""
+        return {
+            name: {key: value[: len(self.leaves[key])] for key, value in own.items() if key in self.leaves}
+            for name, own in companions.items()
+        }
 
     def rows(self, key: str) -> Tensor | None:
         """Whose *key* is; None: everybody's."""
@@ -90,9 +104,20 @@ class Weights:
             if counts[key] < active and counts[key]:
                 rows[key] = torch.from_numpy(where[: counts[key]]).to(values[key].device)
                 rows.setdefault(module(key), rows[key])
-        return Front(
-            nest({key: values[key] for key in self.places if key in values}), leaves, Stack(active, rows), holders
-        )
+        values = {key: values[key] for key in self.places if key in values}
+        return Front(nest(values), leaves, Stack(active, rows), holders, values)
+
+    def companions(self, beside: Sequence[Mapping[str, Tensors]]) -> dict[str, dict[str, Tensor]]:
+        """What clients have *beside* the keys that they train, by name, stacked as these are; all have the same."""
+        trained = {key: group.places for group in self.groups for key in group.keys}
+        return {
+            name: {
+                key: _stacked([beside[i][name][key] for i in places])
+                for key, places in trained.items()
+                if key in beside[places[0]][name]
+            }
+            for name in beside[0]
+        }
 
     def own(self, keys: Collection[str]) -> list[dict[str, Tensor]]:
         """Those of *keys* that each client trained, apart from the stack's memory."""

@@ -108,20 +108,21 @@ class State:
 
     *tensors* by "module/parameter". *samples*: votes per module that is held (of an offset: per task); training adds,
     delivery of a report resets, a parent adds what arrives until it reports, a merge down changes none. *base* is what
-    the last merge down brought. *extra* ("module/name": moments, residuals) stays at its node.
+    the last merge down brought; a report refers to its sender's. *extra*: by name what an algorithm keeps or sends
+    beside the weights (control variates, moments, residuals), each by "module/parameter" or whatever its keys are.
     """
 
     tensors: Tensors
     samples: Mapping[str, float]
     base: State | None = None
-    extra: Tensors = field(default_factory=dict)
+    extra: Mapping[str, Tensors] = field(default_factory=dict)
 
     def only(self, keys: Collection[str]) -> State:
         """The part that travels: these tensors, and the votes of their modules."""
         tensors = self.tensors
         mine = [key for key in tensors if key in keys]
         if len(mine) == len(tensors):
-            return State(tensors, self.samples)
+            return State(tensors, self.samples, self.base)
 
         def compute() -> dict[str, Tensor]:
             return {key: self.tensors[key] for key in mine}
@@ -132,26 +133,37 @@ class State:
         else:
             tensors = lazily(mine, [tensors], compute)
         names = set(map(ballot, mine))
-        return State(tensors, {name: votes for name, votes in self.samples.items() if name in names})
+        return State(tensors, {name: votes for name, votes in self.samples.items() if name in names}, self.base)
 
-    def reported(self, modules: Collection[str], tensors: Tensors) -> State:
-        """What the sender holds once a report of *modules* is delivered: no votes on them, and *tensors*, its own."""
+    def reported(self, modules: Collection[str], tensors: Tensors, sent: Collection[str] = ()) -> State:
+        """What the sender holds once a report of *modules* is delivered: no votes on them, and *tensors*, its own.
+
+        Of its extra, what was *sent* is gone.
+        """
         samples = {name: n for name, n in self.samples.items() if module(name) not in modules}
-        return State(tensors, samples, self.base, self.extra)
+        extra = {name: values for name, values in self.extra.items() if name not in sent} if sent else self.extra
+        return State(tensors, samples, self.base, extra)
 
 
 @dataclass(frozen=True)
 class Vote:
-    """A copy that arrived. *weight* None: its votes count, module by module; else it is used as given."""
+    """A copy that arrived. *weight* None: its votes count, module by module; else it is used as given.
+
+    Of *uniform* modules every copy that has votes counts as one.
+    """
 
     sender: str
     state: State
     staleness: int = 0
     weight: float | None = None
+    uniform: frozenset[str] = frozenset()
 
     def weigh(self, name: str) -> float:
         """The say of this copy under a ballot's *name*."""
-        return float(self.state.samples.get(name, 0)) if self.weight is None else self.weight
+        if self.weight is not None:
+            return self.weight
+        votes = float(self.state.samples.get(name, 0))
+        return float(votes > 0) if module(name) in self.uniform else votes
 
 
 Rule = Callable[[State, Sequence[Vote], Sequence[str], Direction, int], State]
@@ -190,16 +202,17 @@ def merge(
     direction: Direction,
     rule: Rule = by_votes,
     registered: int | None = None,
+    mix: float = 1.0,
 ) -> State:
     """*own* with *modules* replaced by what *rule* makes of what was received.
 
-    Up, the votes that arrive are added to the node's own until it reports. Down, the parent's copy replaces the own
-    one and becomes its base. Sideways, the caller lists the own copy among *received*. *registered* is how many
-    children there are, had all reported.
+    Up, the votes that arrive are added to the node's own until it reports. Down, the parent's copy becomes its base and
+    replaces the own one, or of *mix* below 1 so much of it is mixed in. Sideways, the caller lists the own copy among
+    *received*. *registered* is how many children there are, had all reported.
     """
     if direction == "down":
         (vote,) = received
-        return _replaced(own, vote.state, set(modules))
+        return _replaced(own, vote.state, set(modules), mix)
     out = rule(own, received, modules, direction, len(received) if registered is None else registered)
     if direction == "sideways":
         return out
@@ -209,14 +222,16 @@ def merge(
     return State(out.tensors, {**own.samples, **{name: n for name, n in votes.items() if n}}, out.base, out.extra)
 
 
-def _replaced(own: State, other: State, modules: set[str]) -> State:
+def _replaced(own: State, other: State, modules: set[str], mix: float) -> State:
     mine, theirs = own.tensors, other.tensors
     keys = {key for key in mine if key in theirs and module(key) in modules}
 
     def compute() -> dict[str, Tensor]:  # asks *own* for no more than stays: what is replaced need not be known
-        return {key: (theirs if key in keys else mine)[key] for key in mine}
+        if mix == 1:
+            return {key: (theirs if key in keys else mine)[key] for key in mine}
+        return {key: mine[key] * (1 - mix) + theirs[key] * mix if key in keys else mine[key] for key in mine}
 
-    whole = len(keys) == len(mine) == len(theirs) and getattr(theirs, "shared", True)
+    whole = mix == 1 and len(keys) == len(mine) == len(theirs) and getattr(theirs, "shared", True)
     tensors = theirs if whole else lazily(mine, [mine, theirs], compute)
     base = other if other.base is None else State(other.tensors, other.samples, None, other.extra)
-    return State(tensors, own.samples, base, own.extra)
+    return State(tensors, own.samples, base, {**own.extra, **other.extra} if other.extra else own.extra)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,6 +17,23 @@ from models.objectives import Batch, Objective
 from models.optimizers import Optimizer
 
 BATCHES = "batches"  # what the streams of the order of batches are for
+Gradient = Callable[[Tensors], dict[str, Tensor]]  # of the batch at hand, at some weights: those that a loss reaches
+
+
+class Correction(Protocol):
+    """Makes of a client's gradient the direction of its step. A frozen dataclass, elementwise: it may see a stack.
+
+    Products and sums apart, as :meth:`models.optimizers.Optimizer.update` has them.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of what a job has to have beside its weights."""
+        ...
+
+    def __call__(self, weights: Tensors, gradient: Gradient, beside: Mapping[str, Tensors]) -> dict[str, Tensor]:
+        """The direction by "module/parameter" at *weights*; *beside* are the job's, as far as it trains them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +47,8 @@ class Recipe:
     trainable: frozenset[str] = frozenset()  # modules; the others are frozen
     public: bool = False  # train on the study's public samples instead of the node's own
     clip: float | None = None  # the most that the 2-norm of a client's gradient, over all that it trains, may be
+    correction: Correction | None = None  # what a step follows in place of the gradient
+    purpose: str = BATCHES  # of the stream that orders the batches: a second training of a step has another
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,7 @@ class Job:
     seed: int
     step: int
     trainable: frozenset[str] | None = None  # modules, where the node trains fewer than the recipe says
+    beside: Mapping[str, Tensors] = field(default_factory=dict)  # by name, what the recipe's correction goes by
 
     def trains(self, recipe: Recipe) -> frozenset[str]:
         """The modules that this node trains."""
@@ -53,7 +74,8 @@ class Job:
 
     def rows(self, recipe: Recipe) -> list[np.ndarray]:
         """Which samples each step sees."""
-        return batches(self.seed, self.node, self.step, len(self.samples), recipe.batch_size, recipe.epochs)
+        n, size, epochs = len(self.samples), recipe.batch_size, recipe.epochs
+        return batches(self.seed, self.node, self.step, n, size, epochs, recipe.purpose)
 
     def masks(self, recipe: Recipe, model: Model, rows: int) -> dict[str, Tensor]:
         """Which tokens are hidden, for *rows* samples in the order in which they are seen."""
@@ -62,18 +84,20 @@ class Job:
         return recipe.objective.hide(model, self.samples, rows, stream(self.seed, "mask", self.node, self.step))
 
 
-def batches(seed: int, node: str, step: int, n: int, batch_size: int, epochs: int) -> list[np.ndarray]:
+def batches(
+    seed: int, node: str, step: int, n: int, batch_size: int, epochs: int, purpose: str = BATCHES
+) -> list[np.ndarray]:
     """The batches of a node's training number *step*: every epoch all *n* samples once, in a new order.
 
     A pure function, so that another implementation can be fed the same.
     """
-    every = _orders(stream(seed, BATCHES, node, step), n, epochs)
+    every = _orders(stream(seed, purpose, node, step), n, epochs)
     return [order[i : i + batch_size] for order in every for i in range(0, n, batch_size)]
 
 
 def orders(jobs: Sequence[Job], recipe: Recipe) -> list[np.ndarray]:
     """In which order each epoch of each job sees its samples, ``[epochs, samples]``; :func:`batches` cuts the same."""
-    own = streams(BATCHES, [(job.seed, job.node, job.step) for job in jobs])
+    own = streams(recipe.purpose, [(job.seed, job.node, job.step) for job in jobs])
     return [_orders(rng, len(job.samples), recipe.epochs) for job, rng in zip(jobs, own, strict=True)]
 
 
@@ -123,17 +147,33 @@ def train(model: Model, job: Job, recipe: Recipe) -> dict[str, Tensor]:
             {m: mask[seen : seen + len(some)] for m, mask in hidden.items()},
         )
         seen += len(some)
-        optimizer.zero_grad()
-        loss = recipe.objective.loss(model, nest({**job.tensors, **own}), batch)
-        if loss.requires_grad:
-            loss.backward()
-        reached |= {key for key, value in own.items() if value.grad is not None}
+        grads = direction(model, recipe, {**job.tensors, **own}, own, batch, job.beside)
+        reached |= grads.keys()
+        for key, value in own.items():
+            value.grad = grads[key].clone() if key in grads else None  # weights that are added may share one gradient
         if recipe.clip is not None:
-            for value in own.values():  # in memory of its own: weights that are added may share one gradient
-                value.grad = None if value.grad is None else value.grad.clone()
             torch.nn.utils.clip_grad_norm_(own.values(), recipe.clip)
         optimizer.step()
     return {**job.tensors, **{key: own[key].detach() for key in own if key in reached}}
+
+
+def direction(
+    model: Model, recipe: Recipe, weights: Tensors, own: Tensors, batch: Batch, beside: Mapping[str, Tensors]
+) -> dict[str, Tensor]:
+    """What one client's step follows, of those of its *own* weights that the loss reaches."""
+
+    def gradient(at: Tensors) -> dict[str, Tensor]:
+        leaves = {key: value.detach().requires_grad_() for key, value in at.items()}
+        with torch.enable_grad():
+            loss = recipe.objective.loss(model, nest({**weights, **leaves}), batch)
+        if not loss.requires_grad:
+            return {}
+        grads = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+        return {key: grad for key, grad in zip(leaves, grads, strict=True) if grad is not None}
+
+    own = {key: value.detach() for key, value in own.items()}
+    with torch.no_grad():
+        return recipe.correction(own, gradient, beside) if recipe.correction else gradient(own)
 
 
 def train_all(model: Model, jobs: Sequence[Job], recipe: Recipe) -> list[dict[str, Tensor]]:

@@ -190,12 +190,12 @@ def test_pre_training_is_not_run_again_for_the_baselines(built, learner):
     first = zero_rounds(built.hierarchy, learner, built.stages)
     learner.settle()
     second = learner_of(built.scenario, built.hierarchy, built.study, built.stages)
-    second.public, second.engine = learner.public, None  # nobody there who could train
+    second.trainings.public, second.trainings.engine = learner.trainings.public, None  # nobody there who could train
     states = zero_rounds(built.hierarchy, second, built.stages)
     root = built.hierarchy.root
     assert all(torch.equal(value, first[root].tensors[key]) for key, value in states[root].tensors.items())
     other = learner_of(built.scenario.model_copy(update={"seed": 3}), built.hierarchy, built.study, built.stages)
-    other.public = learner.public
+    other.trainings.public = learner.trainings.public
     other.enter(built.stages[0])
     trained = other.train(root, other.start(root), 0)
     assert not torch.equal(trained.tensors["trunk/0.qkv.weight"], first[root].tensors["trunk/0.qkv.weight"])

@@ -229,6 +229,7 @@ def test_real_tensors_cost_what_shapes_do(objective, tasks):
     def step():
         loss = objective.loss(MODEL, nest(weights), Batch(batch.inputs, batch.targets, hidden))
         grads = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        del loss
         with torch.no_grad():
             for key, grad in zip(weights, grads, strict=True):
                 if grad is not None:

@@ -34,7 +34,7 @@ def report(one, state, modules=FEDERATED):
 def test_what_was_delivered_is_given_back_while_somebody_holds_it(one):
     trained, _, kept = report(one, one.start("pupil0"))
     assert all(kept.tensors[key] is trained.tensors[key] for key in trained.tensors)
-    assert (one.updates, one.repeated) == (1, 0)
+    assert (one.updates, one.trainings.repeated) == (1, 0)
 
 
 def test_what_nobody_holds_is_trained_again_once_and_not_counted(one):
@@ -46,9 +46,9 @@ def test_what_nobody_holds_is_trained_again_once_and_not_counted(one):
     del trained, wire
     assert memory() is None
     assert kept.tensors[other] is one.initial[other]  # what it did not train is at hand
-    assert one.repeated == 0
+    assert one.trainings.repeated == 0
     assert all(torch.equal(kept.tensors[key], value) for key, value in before.items())
-    assert (one.updates, one.repeated) == (1, 1)
+    assert (one.updates, one.trainings.repeated) == (1, 1)
 
 
 def test_what_is_not_trained_stays_the_very_tensor_at_all_who_train(one):
@@ -73,9 +73,9 @@ def test_a_part_of_it_is_trained_again_only_if_somebody_looks_at_it(one):
     before = trained.tensors[own].clone()
     del trained, wire
     packed = one.pack("pupil0", "cloud", kept, ["adapter"])
-    assert (packed.nbytes > 0, one.repeated) == (True, 0)
+    assert (packed.nbytes > 0, one.trainings.repeated) == (True, 0)
     assert torch.equal(packed.wire.tensors[own], before)
-    assert one.repeated == 1
+    assert one.trainings.repeated == 1
 
 
 def test_the_next_model_from_above_needs_none_of_it(one):
@@ -88,7 +88,7 @@ def test_the_next_model_from_above_needs_none_of_it(one):
     assert memory() is None
     after = one.merge("pupil0", kept, [Vote("cloud", down)], FEDERATED, "down")
     assert all(torch.equal(after.tensors[key], above.tensors[key]) for key in down.tensors)
-    assert (one.updates, one.repeated) == (1, 0)
+    assert (one.updates, one.trainings.repeated) == (1, 0)
 
 
 @pytest.mark.parametrize("merged", [True, False])

@@ -1,0 +1,1 @@
+"""Local rules, merge rules and uplink transforms: what an algorithm is made of."""

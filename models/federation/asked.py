@@ -1,0 +1,26 @@
+"""What a local rule asks of a trainer, noted and not run: for counting what it costs."""
+
+from __future__ import annotations
+
+from models.data.samples import Samples
+from models.model import Tensors
+from models.states import Ghost
+from models.training import Job, Recipe
+
+
+class Asked:
+    """The recipes of the trainings that were asked for, each with the modules that train, and how many losses."""
+
+    def __init__(self) -> None:
+        self.recipes: list[tuple[Recipe, frozenset[str]]] = []
+        self.losses = 0
+
+    def promise(self, job: Job, part: int, recipe: Recipe) -> Tensors:
+        """Note a training."""
+        self.recipes.append((recipe, job.trains(recipe)))
+        return Ghost(job.tensors)
+
+    def loss(self, tensors: Tensors, samples: Samples) -> Tensors:
+        """Note a loss."""
+        self.losses += 1
+        return Ghost(("value",))

@@ -1,0 +1,100 @@
+"""What travels between two nodes: weights, what an algorithm sends beside them, and an update made smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from torch import Tensor
+
+from models.federation.algorithm import Algorithm, Uplink
+from models.model import Tensors, ballot, module
+from models.states import State, lazily
+
+FIGURE = 4  # bytes of a single number
+RESIDUAL = "residual"  # the name of what compression has left out so far
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What is the same whenever a node sends these modules to another: which weights, what beside them, how large.
+
+    *trained* are those of the *keys* that the stage trains; *beside* are names of a state's extra.
+    """
+
+    keys: Mapping[str, None]
+    nbytes: int
+    modules: tuple[str, ...]
+    trained: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    def sent(self, state: State) -> State:
+        """The part of *state* that travels."""
+        wire = state.only(self.keys)
+        there = {name: state.extra[name] for name in self.beside if name in state.extra}
+        return replace(wire, extra={name: self._part(values) for name, values in there.items()}) if there else wire
+
+    def _part(self, values: Tensors) -> Tensors:
+        own = [key for key in values if key in self.keys or "/" not in key]
+        return values if len(own) == len(values) else lazily(own, (values,), lambda: {key: values[key] for key in own})
+
+
+def parcel(
+    algorithm: Algorithm,
+    keys: Mapping[str, None],
+    initial: Tensors,
+    trainable: Collection[str],
+    *,
+    up: bool,
+    down: bool,
+) -> Parcel:
+    """How *keys* travel, and beside them what *algorithm* sends *up* or *down*, or neither."""
+    own = {key: None for key in keys if algorithm.carries(key)}
+    trained = tuple(key for key in own if module(key) in trainable)
+    modules = tuple(dict.fromkeys(map(module, own)))
+    beside = algorithm.up if up else algorithm.down if down else ()
+    nbytes = _size(own, initial) + len(beside) * _size(trained, initial)
+    if up and algorithm.uplink and trained:
+        shapes = {key: tuple(initial[key].shape) for key in trained}
+        nbytes += algorithm.uplink.nbytes(shapes) - _size(trained, initial)
+    if up and trained:
+        nbytes, beside = nbytes + FIGURE * len(algorithm.figures), (*beside, *algorithm.figures)
+    return Parcel(own, nbytes, modules, trained, beside)
+
+
+def _size(keys: Collection[str], initial: Tensors) -> int:
+    return sum(initial[key].numel() * initial[key].element_size() for key in keys)
+
+
+def compressed(
+    uplink: Uplink,
+    parcel: Parcel,
+    state: State,
+    wire: State,
+    kept: State,
+    initial: Tensors,
+    random: np.random.Generator,
+) -> tuple[State, State]:
+    """*wire* as its receiver decodes it, and *kept* with what was lost, if it goes into the next update."""
+    base, left = initial if state.base is None else state.base.tensors, state.extra.get(RESIDUAL, {})
+    own = [key for key in parcel.trained if state.samples.get(ballot(key), 0)]
+
+    @cache
+    def both() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        start = {key: base[key] if key in base else initial[key] for key in own}
+        update = {key: state.tensors[key] - start[key] for key in own}
+        update = {key: value + left[key] if key in left else value for key, value in update.items()}
+        decoded = uplink(update, random) if update else {}
+        return {key: start[key] + decoded[key] for key in own}, {key: update[key] - decoded[key] for key in own}
+
+    needs = (state.tensors, base, left)
+    whole = wire.tensors
+    tensors = lazily(tuple(whole), (*needs, whole), lambda: {**{key: whole[key] for key in whole}, **both()[0]})
+    wire = replace(wire, tensors=tensors)
+    if not uplink.feedback:
+        return wire, kept
+    others = {key: None for key in left if key not in own}
+    lost = lazily((*own, *others), needs, lambda: {**both()[1], **{key: left[key] for key in others}})
+    return wire, replace(kept, extra={**kept.extra, RESIDUAL: lost})
