@@ -62,7 +62,8 @@ class Learner:
     in that stage it has no say in the others and does not send them. *algorithms* says by stage name how they learn
     together, by default by plain averaging; *depths* how many links each node is below the root, so that an algorithm
     can tell a report from a model that comes down. ``train`` returns a promise: what is pending runs together when a
-    value is needed, on *engine*, by default stacked in this process.
+    value is needed, on *engine*, by default stacked in this process. All begin with the weights *start*, of any type,
+    by default drawn from *seed*. Raises ValueError where *start* has other names or shapes than the model.
 
     Every state that it gives out has a number, in the order of the calls; *live* finds those that somebody still holds.
     So the same calls can be made again without any training (:meth:`replay`), and what is live then be put in place.
@@ -79,6 +80,7 @@ class Learner:
         algorithms: Mapping[str, Algorithm] | None = None,
         depths: Mapping[str, int] | None = None,
         uniform: frozenset[str] = frozenset(),
+        start: Tensors | None = None,
         allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
         engine: Engine | None = None,
     ) -> None:
@@ -87,7 +89,7 @@ class Learner:
         self.uniform = uniform  # modules on which every node below has one vote, however many samples it has
         self.trainings = Trainings(model, engine)
         self.allowed = {} if allowed is None else allowed
-        self.initial = initial(model, seed)
+        self.initial = initial(model, seed) if start is None else _fitting(start, initial(model, seed))
         self.taught: set[str] = set()  # modules that somebody has begun to train
         self.scoring_seconds = 0.0  # wall time
         self.given = 0  # how many states have been given out
@@ -314,3 +316,14 @@ class Learner:
         """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
         fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
         return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))
+
+
+def _fitting(start: Tensors, drawn: Tensors) -> dict[str, Tensor]:
+    """Weights to begin with, in the model's order."""
+    for key in (*drawn, *start):
+        if key not in start or key not in drawn:
+            raise ValueError(f"the weights to start from {'lack' if key in drawn else 'have another weight,'} {key}")
+        if start[key].shape != drawn[key].shape:
+            shapes = f"{tuple(start[key].shape)}, the model {tuple(drawn[key].shape)}"
+            raise ValueError(f"{key}: the weights to start from have the shape {shapes}")
+    return {key: start[key] for key in drawn}

@@ -16,7 +16,7 @@ from models.training import BATCHES, Correction, Gradient, Job, Recipe
 
 Extra = Mapping[str, Tensors]
 Local = Callable[[State, "Trainer"], tuple[Tensors, Extra]]
-"""From what a node knows to its weights after its local training, and what it keeps or sends beside them (all of it)."""
+"""From what a node knows to its weights after its local training, and all that it keeps or sends beside them."""
 
 Personal = Callable[[State, "Trainer"], Tensors]
 """From what a node knows to the weights by which it is scored."""

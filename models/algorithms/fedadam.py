@@ -1,0 +1,24 @@
+"""Adam at the server."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.algorithms._adaptive import Adaptive
+from models.federation.algorithm import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """v = b2 v + (1 - b2) D^2."""
+
+    beta2: float
+
+    def __call__(self, v: Tensor, square: Tensor) -> Tensor:
+        """The second moment."""
+        return v * self.beta2 + square * (1 - self.beta2)
+
+
+def fedadam(lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3) -> Algorithm:
+    """FedAdam: the server takes a step of Adam along the mean update (Reddi et al. 2021, arXiv 2003.00295)."""
+    return Algorithm(rule=Adaptive(Forgetting(beta2), lr, beta1, tau))
