@@ -28,7 +28,7 @@ from models.training import Job
 FORMAT, DIGEST = 2, sha256().digest_size
 INITIAL = -1  # a tensor's place: it is as it was before any training
 Entry = tuple[Any, ...]
-"""("plain", names, places of tensors), or ("job", node, step, stage, part, trained, place, and (name, place) beside)."""
+"""("plain", names, places of tensors), or ("job", node, step, stage, part, trained, place, (name, place) beside)."""
 
 
 @dataclass(frozen=True)

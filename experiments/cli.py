@@ -132,8 +132,8 @@ def calibrate(
 
 
 @app.command(name="list")
-def list_(what: Annotated[str, typer.Argument(help="scenarios, devices or links.")] = "scenarios") -> None:
-    """List the gallery's scenarios, or the device or link profiles with their figures."""
+def list_(what: Annotated[str, typer.Argument(help="scenarios, devices, links or algorithms.")] = "scenarios") -> None:
+    """List the gallery's scenarios, the device or link profiles with their figures, or algorithms with their knobs."""
     from experiments.listing import LISTS
 
     if what not in LISTS:

@@ -7,9 +7,13 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from experiments.foundation import foundation, own_module, vqa
-from experiments.scenario import Scenario
+from experiments.scenario import Scenario, resolve
 from experiments.schema.adapting import Adapters, ExpertAdapters, LoraAdapters
+from experiments.schema.algorithms import FEDAVG, AlgorithmSpec, algorithm_of
 from experiments.schema.documents import find_file
 from experiments.schema.foundations import HfModel, ModuleModel, VqaData
 from experiments.schema.sections import Learning, StageSpec
@@ -141,7 +145,53 @@ def learner_of(
         for spec, stage in zip(scenario.stages, stages, strict=True)
     }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
-    return Learner(model, study, holds, recipes, seed=scenario.seed, engine=engine)
+    found = {spec.name: algorithm_of(_algorithms(scenario.learning, spec)) for spec in scenario.stages}
+    for name, algorithm in found.items():
+        algorithm.check(recipes[name])
+    weighting = scenario.learning.weighting.items()
+    uniform = resolve([pattern for pattern, how in weighting if how == "uniform"], tuple(model.modules))
+    return Learner(
+        model,
+        study,
+        holds,
+        recipes,
+        seed=scenario.seed,
+        algorithms=found,
+        depths=depths(tree),
+        uniform=frozenset(uniform),
+        start=_start(scenario.learning),
+        engine=engine,
+    )
+
+
+def _algorithms(learning: Learning, spec: StageSpec) -> tuple[AlgorithmSpec, ...]:
+    if spec.algorithm is not None:
+        return spec.algorithm
+    return FEDAVG if spec.data == "public" else learning.algorithm
+
+
+def depths(tree: Hierarchy) -> dict[str, int]:
+    """How many links every node and member of a group is below the root."""
+    out = {tree.root: 0}
+    for node in tree.nodes():
+        parent = tree.parent(node)
+        if parent is not None:
+            out[node] = out[parent] + 1
+    return out | {member: out[group.parent] + 1 for group in tree.groups() for member in tree.members(group)}
+
+
+def _start(learning: Learning) -> dict[str, Tensor] | None:
+    """The weights to begin with, if the scenario names a file of them. Raises ValueError."""
+    if learning.start is None:
+        return None
+    path = find_file(learning.start, Path())
+    try:
+        found = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise ValueError(f"learning.start: {path} is no file of weights as torch.save writes it ({error})") from error
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise ValueError(f"learning.start: {path} must hold a dictionary of tensors by module/parameter")
+    return found
 
 
 def _recipe(learning: Learning, spec: StageSpec, study: Study) -> Recipe:

@@ -42,6 +42,20 @@ def links(gallery: Path) -> None:
     _print(table)
 
 
+def algorithms(gallery: Path) -> None:
+    """What ``learning.algorithm`` can name: each with its paper and its knobs at their defaults."""
+    from inspect import Parameter
+
+    from models.federation.library import find, knobs, names, paper
+
+    table = _table("algorithm", "what it is", "knobs")
+    for name in names():
+        make = find(name)
+        known = (knob if value is Parameter.empty else f"{knob}: {value}" for knob, value in knobs(make).items())
+        table.add_row(name, paper(make), ", ".join(known))
+    _print(table)
+
+
 def _table(name: str, *headers: str) -> Table:
     """Narrow, but names are never cut: they are there to be copied."""
     return Table(Column(name, no_wrap=True), *headers, box=None, pad_edge=False, collapse_padding=True)
@@ -54,4 +68,9 @@ def _print(table: Table) -> None:
     console.print(table)
 
 
-LISTS: dict[str, Callable[[Path], None]] = {"scenarios": scenarios, "devices": devices, "links": links}
+LISTS: dict[str, Callable[[Path], None]] = {
+    "scenarios": scenarios,
+    "devices": devices,
+    "links": links,
+    "algorithms": algorithms,
+}

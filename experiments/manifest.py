@@ -74,6 +74,10 @@ def files(scenario: Scenario) -> dict[str, str]:
     """The SHA-256 of every file that the scenario names: data, topologies, the module of a network of one's own."""
     named = [Path(name) for name in _texts(scenario.dump())]
     module, folder = getattr(scenario.model, "module", ""), getattr(scenario.model, "folder", "")
+    specs = [*scenario.learning.algorithm, *(spec for stage in scenario.stages for spec in stage.algorithm or ())]
+    named += [
+        Path(spec.folder) / (spec.name.partition(":")[0].replace(".", "/") + ".py") for spec in specs if spec.folder
+    ]
     if module:
         named.append(Path(folder) / (module.partition(":")[0].replace(".", "/") + ".py"))
     if isinstance(inside := getattr(scenario.data, "folder", None), str):

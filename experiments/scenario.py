@@ -21,6 +21,7 @@ from experiments.schema.physics import AnyPresence, CostsSpec
 from experiments.schema.places import AnyTopology
 from experiments.schema.plan_checks import resolve
 from experiments.schema.radio import RadioSpec
+from experiments.schema.section import Section
 from experiments.schema.sections import (
     Baseline,
     Evaluation,
@@ -28,7 +29,6 @@ from experiments.schema.sections import (
     Listed,
     Profiles,
     Records,
-    Section,
     StageSpec,
     TierPlanSpec,
 )

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
-from experiments.schema.sections import Count, Listed, Section, by
+from experiments.schema.section import Section
+from experiments.schema.sections import Count, Listed, by
 
 Map = Literal["qkv", "proj", "up", "down"]
 ALL_MAPS: tuple[Map, ...] = ("qkv", "proj", "up", "down")

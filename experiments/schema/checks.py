@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from experiments.schema.algorithms import algorithm_problems
 from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.schema.computing import CacheSpec, DeviceSpec, EngineSpec
 from experiments.schema.documents import find_file
 from experiments.schema.foundations import VqaData
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import DEVICE, LINK, AnyTopology, DataSchools, Rosters, Star, TopologyFile
-from experiments.schema.plan_checks import plan_problems, stage_problems, unknown_tier
+from experiments.schema.plan_checks import pattern_problems, plan_problems, stage_problems, unknown_tier
 from experiments.schema.radio import RadioSpec
 from experiments.schema.sections import Evaluation, First, Learning, Profiles, StageSpec, TierPlanSpec
 from experiments.schema.subjects import (
@@ -188,7 +189,7 @@ def costs_only(
         for place, stage in enumerate(stages):
             if stage.objective != "supervised":
                 continue  # told below
-            for key in ("epochs", "optimizer", "data"):
+            for key in ("epochs", "optimizer", "data", "algorithm"):
                 if getattr(stage, key) != StageSpec.model_fields[key].default:
                     yield ("stages", place, key), ONLY_COSTS
     elif data is None:
@@ -201,6 +202,18 @@ def nothing_to_compute(model: Model, engine: EngineSpec, device: DeviceSpec, cac
         for key, value in {"engine": engine, "device": device, "cache": cache}.items():
             if value != type(value)():
                 yield (key,), ONLY_COSTS
+
+
+def algorithms(model: Model, learning: Learning, stages: tuple[StageSpec, ...]) -> Problems:
+    """Algorithms that are not there, knobs that they lack, and weightings of modules that nobody has."""
+    yield from algorithm_problems(learning.algorithm, ("learning", "algorithm"))
+    for place, stage in enumerate(stages):
+        if stage.algorithm is not None:
+            yield from algorithm_problems(stage.algorithm, ("stages", place, "algorithm"))
+    if not isinstance(model, FootprintModel):
+        for pattern in learning.weighting:
+            for _, what in pattern_problems([pattern], model, ()):
+                yield ("learning", "weighting", pattern), what
 
 
 def offset_tiers(topology: AnyTopology, model: Model) -> Problems:
@@ -279,6 +292,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     tasks,
     costs_only,
     nothing_to_compute,
+    algorithms,
     offset_tiers,
     evaluated_tiers,
     evaluated_take_part,

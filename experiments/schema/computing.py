@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, model_validator
 
 from experiments.schema.mistakes import nearest
 from experiments.schema.quantities import Bytes
-from experiments.schema.sections import Count, Section
+from experiments.schema.section import Section
+from experiments.schema.sections import Count
 
 Kind = Literal["auto", "inline", "joblib"]
 Card = Literal["auto", "cpu", "cuda"]

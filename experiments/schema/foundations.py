@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, Tag, ValidationInfo, model_validator
 
 from experiments.schema.documents import find_file
-from experiments.schema.sections import Count, Names, Section, by
+from experiments.schema.section import Section
+from experiments.schema.sections import Count, Names, by
 
 
 class LoraAdapters(Section):

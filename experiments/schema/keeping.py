@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from experiments.schema.quantities import Seconds
-from experiments.schema.sections import Count, Section
+from experiments.schema.section import Section
+from experiments.schema.sections import Count
 
 
 class Checkpoints(Section):

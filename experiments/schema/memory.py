@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from experiments.schema.quantities import Bytes
-from experiments.schema.sections import Section
+from experiments.schema.section import Section
 
 
 class Memory(Section):

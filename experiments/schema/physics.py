@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, Tag, model_validator
 
 from experiments.schema.quantities import Hertz, Seconds, Watts
-from experiments.schema.sections import File, Names, Section, Share, by
+from experiments.schema.section import Section
+from experiments.schema.sections import File, Names, Share, by
 from simulator import costs
 
 SHORTEST, LONGEST = 1e-3, 1e9  # seconds: of what comes and goes over and over

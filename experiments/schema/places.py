@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from experiments.schema.documents import find_file
-from experiments.schema.sections import Count, File, Section, by
+from experiments.schema.section import Section
+from experiments.schema.sections import Count, File, by
 
 if TYPE_CHECKING:
     from topologies.hierarchy import Hierarchy

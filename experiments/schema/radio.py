@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from experiments.schema.quantities import METRES, Dbm, Decibels, Hertz, Metres, Seconds
-from experiments.schema.sections import Count, Names, Section
+from experiments.schema.section import Section
+from experiments.schema.sections import Count, Names
 
 if TYPE_CHECKING:
     from topologies.radio import Mcs, PathLoss, Radio, Room, Shannon

@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     ValidationInfo,
-    model_serializer,
     model_validator,
 )
 
+from experiments.schema.algorithms import FEDAVG, Algorithms
 from experiments.schema.documents import find_file
 from experiments.schema.quantities import Seconds
+from experiments.schema.section import Section
 
 Item = TypeVar("Item")
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Moment = Literal["before_merge", "after_merge", "after_broadcast"]
 Baseline = Literal["zero", "local", "pooled_linear", "pooled_mixed", "pooled_trees"]
-
-
-class Section(BaseModel):
-    """A frozen mapping with known keys only; text is never taken for a number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-    @model_serializer(mode="wrap")
-    def _leave_out_unset(self, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-        fields = type(self).model_fields
-        return {k: v for k, v in handler(self).items() if v is not None or fields[k].default is not None}
 
 
 def _distinct(value: Any) -> Any:
@@ -156,11 +143,13 @@ def _batch(value: Any) -> Any:
 class Learning(Section):
     """What a node does when it trains."""
 
-    algorithm: Literal["fedavg"] = "fedavg"
+    algorithm: Algorithms = FEDAVG
     optimizer: Optimizer = Optimizer()
     local_epochs: Count = 1
     batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch)] = 16
     device_cache: bool = False  # devices keep what the frozen front makes of their samples
+    weighting: dict[str, Literal["samples", "uniform"]] = Field(default_factory=dict)  # of modules (patterns)
+    start: File | None = None  # weights to begin with, a file of torch.save; None: drawn from the seed
 
 
 class StageSpec(Section):
@@ -172,6 +161,7 @@ class StageSpec(Section):
     objective: Literal["supervised", "masked"] = "supervised"
     epochs: Count | None = None  # None: learning.local_epochs
     optimizer: Optimizer | None = None  # None: learning.optimizer
+    algorithm: Algorithms | None = None  # None: learning.algorithm, but on public data fedavg
     data: Literal["own", "public"] = "own"
     plan: dict[str, TierPlanSpec] | None = None  # None: the scenario's; {}: nobody merges
     preinstalled: bool = False  # what the stage changed is in place everywhere when it ends, at no cost
@@ -204,5 +194,5 @@ class Profiles(Section):
     Name to figures, ``based_on``, and ``uncertainty`` (figure to relative uncertainty; none for a figure given here).
     """
 
-    devices: dict[str, dict[str, Any]] = {}
-    links: dict[str, dict[str, Any]] = {}
+    devices: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    links: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from experiments.schema.adapting import Adapters, BottleneckAdapters, Prompt
 from experiments.schema.foundations import HfModel, ModuleModel, VqaData
 from experiments.schema.quantities import Bytes, Flops
-from experiments.schema.sections import Count, File, Listed, Names, Section, Share, by
+from experiments.schema.section import Section
+from experiments.schema.sections import Count, File, Listed, Names, Share, by
 
 
 def as_tuple(value: Any) -> Any:

@@ -265,7 +265,7 @@ def test_a_folder_that_holds_a_run_stays_as_it_is(edufog, folder):
         (["run", "first_classroom", "--set", "=3"], "--set =3: expected KEY=VALUE, such as learning.local_epochs=2"),
         (["run", "first_classroom", "--set", "topology.device=8"],
          "--set topology.device: expected a text, got 8"),
-        (["list", "planets"], "list planets: there is no such list; there are scenarios, devices, links"),
+        (["list", "planets"], "list planets: there is no such list; there are scenarios, devices, links, algorithms"),
     ],
 )  # fmt: skip
 def test_a_mistake_on_the_command_line_is_one_line(edufog, folder, arguments, message):
