@@ -51,7 +51,7 @@ def change(values, how):
     elif how == "a key more":
         values["more"] = 1
     elif how == "a place that is not there":
-        values["states"][0] = (values["states"][0][0], 10**6, -1)
+        values["states"][0] = (values["states"][0][0], (10**6, ()), None)
     elif how == "fewer states":
         values["given"] -= 1
     elif how == "other weights":

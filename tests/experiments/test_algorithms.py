@@ -1,0 +1,99 @@
+"""Algorithms in scenarios: what they send is in the ledger, what they keep survives a resume, mistakes are told."""
+
+import pytest
+import torch
+
+from experiments.run import run
+from experiments.scenario import Scenario, ScenarioError
+from models.model import initial
+from tests.experiments.going_on import STUDY, cut_after, resumed, tables
+from tests.experiments.mixing import weights_hash
+
+PLAIN = STUDY | {"learning": {"optimizer": {"name": "sgd", "lr": 0.05}, "batch_size": 16}, "baselines": []}
+NUMBERS = 64 * 16 + 16 + 16 * 10 + 10
+
+
+def study(algorithm, **learning):
+    return Scenario.model_validate(PLAIN | {"learning": PLAIN["learning"] | learning | {"algorithm": algorithm}})
+
+
+def sent(result, activity):
+    spans = result.spans
+    return spans[(spans.kind == "transmit") & (spans.activity == activity)].groupby("tier").nbytes.unique()
+
+
+def test_control_variates_and_indices_are_charged():
+    plain = run(study("fedavg"))
+    assert sent(plain, "up").loc["device"].tolist() == [4 * NUMBERS]
+    both = run(study("scaffold"))
+    assert [tier.tolist() for tier in sent(both, "up")] == [[8 * NUMBERS]] * 3  # every tier sends its variate up
+    assert [tier.tolist() for tier in sent(both, "down")] == [[8 * NUMBERS]] * 3
+    few = run(study([{"name": "topk", "share": 0.1}]))
+    k, place = round(0.1 * NUMBERS), (NUMBERS - 1).bit_length()
+    assert sent(few, "up").loc["device"].tolist() == [-(-k * (32 + place) // 8)]
+    assert sent(few, "down").loc["classroom"].tolist() == [4 * NUMBERS]
+    assert few.manifest["sim_seconds"] < plain.manifest["sim_seconds"] < both.manifest["sim_seconds"]
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "fedadam", ["fedprox", {"name": "topk", "share": 0.1}]])
+def test_a_resumed_run_is_the_one_that_was_left_alone(algorithm, tmp_path):
+    scenario = study(algorithm)
+    whole = run(scenario, tmp_path / "whole")
+    cut = cut_after(3, scenario, tmp_path / "cut")
+    result, said, rounds = resumed(cut)
+    assert (said, rounds) == ([], [3])
+    assert tables(cut) == tables(tmp_path / "whole")
+    assert weights_hash(result.states) == weights_hash(whole.states)
+    for node, state in whole.states.items():
+        assert state.extra.keys() == result.states[node].extra.keys()
+        for name, values in state.extra.items():
+            assert all(torch.equal(result.states[node].extra[name][key], value) for key, value in values.items())
+
+
+def test_a_run_can_begin_with_given_weights(tmp_path):
+    scenario = study("fedavg", start=None)
+    drawn = run(scenario)
+    weights = initial(drawn.built.learner.model, scenario.seed)
+    torch.save(weights, tmp_path / "start.pt")
+    again = run(study("fedavg", start=str(tmp_path / "start.pt")))
+    assert weights_hash(again.states) == weights_hash(drawn.states)
+    torch.save({key: value + 1 for key, value in weights.items()}, tmp_path / "other.pt")
+    other = run(study("fedavg", start=str(tmp_path / "other.pt")))
+    assert weights_hash(other.states) != weights_hash(drawn.states)
+    torch.save({key: value[..., :1] for key, value in weights.items()}, tmp_path / "bad.pt")
+    with pytest.raises(ScenarioError, match=r"encoder\.image/0.weight.* shape"):
+        run(study("fedavg", start=str(tmp_path / "bad.pt")))
+
+
+def test_an_algorithm_of_ones_own_is_a_small_file_beside_the_scenario(tmp_path):
+    (tmp_path / "halving.py").write_text(
+        "from models.federation.algorithm import Algorithm\n"
+        "def Half(mix: float = 0.5) -> Algorithm:\n"
+        '    """Half of what comes down."""\n'
+        "    return Algorithm(mix=mix)\n"
+    )
+    own = {"name": "halving:Half", "folder": str(tmp_path)}
+    assert weights_hash(run(study(own)).states) != weights_hash(run(study("fedavg")).states)
+    assert weights_hash(run(study(own | {"mix": 1.0})).states) == weights_hash(run(study("fedavg")).states)
+
+
+@pytest.mark.parametrize(
+    ("learning", "told"),
+    [
+        ({"algorithm": "fedavgg"}, "there is no algorithm 'fedavgg'"),
+        ({"algorithm": {"name": "fedprox", "nu": 1.0}}, "algorithm fedprox has no knob 'nu'; its knobs are mu"),
+        ({"algorithm": {"name": "fedprox", "mu": -1.0}}, "mu must be >= 0"),
+        ({"algorithm": ["fedprox", "scaffold"]}, "fedprox and scaffold cannot be combined: both change 'local'"),
+        ({"algorithm": 3}, "expected a name such as fedavg"),
+        ({"algorithm": "nowhere:Mine"}, "No module named 'nowhere'"),
+        ({"weighting": {"heads": "uniform"}}, "'heads' matches no module"),
+    ],
+)
+def test_mistakes_are_told(learning, told):
+    with pytest.raises(ValueError, match=told.replace("(", r"\(")):
+        Scenario.model_validate(PLAIN | {"learning": learning})
+
+
+def test_scaffold_asks_for_plain_sgd():
+    with pytest.raises(ScenarioError, match="scaffold needs plain SGD"):
+        run(study("scaffold", optimizer={"name": "adamw"}))
