@@ -12,7 +12,7 @@ from experiments.physics import costs_of, presence_of
 from experiments.scenario import Problem, Scenario, ScenarioError, module_names, resolve
 from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.schema.documents import find_file
-from experiments.schema.places import Classroom, DataSchools, Devices, Rosters, Star, TopologyFile
+from experiments.schema.places import Classroom, DataSchools, Devices, PrototypeNetwork, Rosters, Star, TopologyFile
 from experiments.schema.sections import Deadline as DeadlineSpec
 from experiments.schema.sections import First, StageSpec, TierPlanSpec
 from experiments.schema.subjects import Footprint, FootprintModel
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from experiments.workload import LearningWorkload
     from models.data.samples import Study
     from models.learner import Learner
+    from topologies.profiles import DeviceProfile
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,8 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
     devices, links = device_profiles(scenario.profiles), link_profiles(scenario.profiles)
     if isinstance(topology, TopologyFile):
         return topology.tree()
+    if isinstance(topology, PrototypeNetwork):
+        return _prototype(topology, devices)
     values: dict[str, Any] = {"seed": scenario.seed}
     for name, value in topology:
         if name in ("access", "link", "campus_link", "cloud_link"):
@@ -198,6 +201,18 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
         "classroom": schools.classroom,
     }
     return builders[topology.kind](**values)
+
+
+def _prototype(spec: PrototypeNetwork, devices: Mapping[str, DeviceProfile]) -> Hierarchy:
+    from topologies.prototype import Prototype
+
+    return Prototype(
+        devices[spec.device], devices[spec.edge], devices[spec.cloud],
+        seed=spec.placement_seed, users=spec.users, within_metres=spec.within, one_generator=spec.one_generator,
+        noise=spec.noise, fading=spec.fading, uplinks=spec.uplinks, cloud=spec.cloud_link, star=spec.star,
+        user_watts=spec.user_power, d2d_watts=spec.d2d_power, cloud_watts=spec.cloud_power,
+        receive_watts=spec.receive_power,
+    ).tree()  # fmt: skip
 
 
 def _client_names(rosters: Any) -> list[str]:

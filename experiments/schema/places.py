@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, Tag, model_validator
 
 from experiments.schema.documents import find_file
+from experiments.schema.quantities import Metres, Watts
 from experiments.schema.section import Section
 from experiments.schema.sections import Count, File, by
 
@@ -180,6 +181,39 @@ class DataSchools(Topology):
     cloud: DeviceName = "cloud_h100"
 
 
+class PrototypeNetwork(Topology):
+    """The network of the public H-FedFM prototype: see `topologies.prototype.Prototype`, whose fields these are."""
+
+    ranks: ClassVar = ("device", "edge", "cloud")
+    kind: Literal["hfedfm"] = "hfedfm"
+    placement_seed: Annotated[int, Field(ge=0)] = 49
+    users: Count = 4  # of each of the ten clusters
+    within: Annotated[Metres, Field(gt=0)] = 500.0
+    one_generator: bool = False
+    noise: Literal["per_khz", "per_hz"] = "per_khz"
+    fading: Literal["mean_two", "mean_one"] = "mean_two"
+    uplinks: Literal["own", "cluster_mean"] = "own"
+    cloud_link: Literal["each", "shared"] = "each"
+    star: bool = False
+    user_power: Watts = 0.6
+    d2d_power: Watts = 0.6
+    cloud_power: Watts = 0.8
+    receive_power: Watts = 0.6
+    device: DeviceName = DEFAULT_DEVICE
+    edge: DeviceName = "classroom_edge_box"
+    cloud: DeviceName = "cloud_h100"
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """In a star there are no edges."""
+        return ("device", "cloud") if self.star else ("device", "edge", "cloud")
+
+    @property
+    def children(self) -> Mapping[str, int]:
+        """Ten clusters."""
+        return {"cloud": 10 * self.users} if self.star else {"cloud": 10, "edge": self.users}
+
+
 class TopologyFile(Topology):
     """A tree in a node-link JSON file."""
 
@@ -208,6 +242,7 @@ AnyTopology = Annotated[
     | Annotated[Star, Tag("=kind:star")]
     | Annotated[Rosters, Tag("=kind:rosters")]
     | Annotated[DataSchools, Tag("=kind:data")]
+    | Annotated[PrototypeNetwork, Tag("=kind:hfedfm")]
     | Annotated[TopologyFile, Tag("=kind:file")],
     by("kind"),
 ]
