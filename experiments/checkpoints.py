@@ -42,6 +42,7 @@ class Saved:
     given: int  # how many states the learner has given out
     updates: int
     scored: list[int]  # how many scores each evaluation gave
+    answered: list[dict[str, float]]  # what was signalled
     tensors: list[Tensor]  # each once, but for those that are as they were before any training
     weights: list[Entry]  # each once
     states: list[tuple[Any, ...]]  # number, and of the state and its base (or None): place of its weights, of its extra
@@ -60,6 +61,7 @@ def saved(learner: Learner, **where: Any) -> Saved:
         given=learner.given,
         updates=learner.updates,
         scored=list(learner.scored),
+        answered=list(learner.answered),
         tensors=book.tensors,
         weights=list(book.weights),
         states=states,
@@ -111,7 +113,8 @@ def put_in_place(learner: Learner, at: Saved) -> None:
 
     Raises UnusableError where the replay has other states.
     """
-    if (learner.given, learner.updates, learner.scored) != (at.given, at.updates, at.scored):
+    here = (learner.given, learner.updates, learner.scored, learner.answered)
+    if here != (at.given, at.updates, at.scored, at.answered):
         raise UnusableError("the replay has come to another point")
     try:
         weights = _weights(learner, at)
@@ -232,6 +235,7 @@ def _sound(moment: Saved, learner: Learner) -> bool:
     return (
         min(counts) >= 0
         and all(0 <= place < len(moment.weights) for place in places)
+        and all(isinstance(value, float) for answer in moment.answered for value in answer.values())
         and all(isinstance(seconds, float) for seconds in moment.wall.values())
         and all(isinstance(length, int) for length, _ in moment.tables.values())
     )

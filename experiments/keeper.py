@@ -41,7 +41,7 @@ class Keeper:
         if built.learner:
             built.learner.follow()
         if at and built.learner:
-            built.learner.replay(_scores(store, at.scored))
+            built.learner.replay(_scores(store, at.scored), _signals(at.answered))
         if at is None:
             self._drop(0)
 
@@ -101,3 +101,9 @@ def _scores(store: Store, counts: list[int]) -> Iterator[list[Score]]:
             own = []
         yield [Score(m.node, m.task, m.modality, m.split, m.group, m.name, m.value) for m in own]
     raise UnusableError("the replay has more scores")
+
+
+def _signals(answers: list[dict[str, float]]) -> Iterator[dict[str, float]]:
+    """What was signalled, from the checkpoint."""
+    yield from answers
+    raise UnusableError("the replay asks for more signals")

@@ -137,6 +137,15 @@ class LearningWorkload:
         votes = [Vote(a.sender, a.state, a.staleness, a.weight) for a in received]
         return self.learner.merge(node, own, votes, modules, direction, count)
 
+    @property
+    def signals(self) -> frozenset[str]:
+        """What its learner answers to."""
+        return self.learner.signals
+
+    def signal(self, name: str, states: Mapping[str, State], modules: Sequence[str]) -> Mapping[str, float]:
+        """A figure that a schedule goes by."""
+        return self.learner.signal(name, states, modules)
+
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples."""
         return self.learner.evaluate(states)

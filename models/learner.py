@@ -21,6 +21,7 @@ from models.federation.local import Trainer
 from models.federation.wire import Parcel, compressed, parcel
 from models.model import Model, Tensors, ballot, initial, module
 from models.recall import Trained
+from models.signals import SIGNALS, divergence, gradient
 from models.states import Direction, Ghost, State, Vote, lazily, merge
 from models.training import Job, Recipe
 from models.trainings import Trainings
@@ -95,6 +96,8 @@ class Learner:
         self.given = 0  # how many states have been given out
         self.live: WeakValueDictionary[int, State] | None = None  # those that somebody holds, where they are followed
         self.scored: list[int] = []  # how many scores each evaluation gave
+        self.answered: list[dict[str, float]] = []  # what was signalled
+        self._answers: Iterator[Mapping[str, float]] = iter(())
         self._replayed: Iterator[list[Score]] | None = None
         self._recipe: Recipe | None = None
         self.algorithm, self._stage = FEDAVG, ""
@@ -131,9 +134,10 @@ class Learner:
         """Wall time spent on training and scoring."""
         return self.trainings.seconds + self.scoring_seconds
 
-    def replay(self, scores: Iterator[list[Score]] | None) -> None:
-        """From now on train nothing and take every evaluation's *scores* from there; None: in earnest again."""
+    def replay(self, scores: Iterator[list[Score]] | None, signals: Iterable[Mapping[str, float]] = ()) -> None:
+        """From now on train nothing and take *scores* of evaluations and *signals* from there; None: in earnest."""
         self._replayed, self.trainings.replayed = scores, scores is not None
+        self._answers = iter(signals)
 
     def enter(self, stage: StageLike) -> None:
         """From now on clients train as *stage* says."""
@@ -230,7 +234,8 @@ class Learner:
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
-        twin.taught, twin._recipe, twin.live, twin.scoring_seconds, twin.scored = set(), None, None, 0.0, []
+        twin.taught, twin._recipe, twin.live, twin.scoring_seconds = set(), None, None, 0.0
+        twin.scored, twin.answered = [], []
         twin.trainings, twin._stages = Trainings(self.model, Idle()), set(self._stages)
         twin._routines, twin._parcels = {}, {}
         return twin
@@ -306,6 +311,26 @@ class Learner:
                 out[node] = algorithm.personal(state, self._trainer(job, apart))
         apart.settle()
         return out
+
+    signals = SIGNALS
+
+    def signal(self, name: str, states: Mapping[str, State], modules: Sequence[str]) -> dict[str, float]:
+        """A figure that a schedule goes by: ``loss`` of each node on its own samples, or see :mod:`models.signals`."""
+        answer = self._signal(name, states, modules) if self._replayed is None else dict(next(self._answers))
+        self.answered.append(answer)
+        return answer
+
+    def _signal(self, name: str, states: Mapping[str, State], modules: Sequence[str]) -> dict[str, float]:
+        self.settle()
+        if name == "divergence":
+            return divergence(states, modules)
+        if name == "gradient":
+            (node, *_), optimizer = states, self.recipe.optimizer
+            job = Job(node, states[node].tensors, self.samples(node), self.seed, 0)
+            return gradient(states, modules, self._trainer(job, self.trainings).steps * getattr(optimizer, "lr", 1.0))
+        if name != "loss":
+            raise ValueError(f"there is no signal {name!r}; there are {', '.join(sorted(SIGNALS))}")
+        return {n: float(self._loss(s.tensors, self.samples(n))["value"]) for n, s in states.items()}
 
     def worth_scoring(self, node: str) -> bool:
         """Whether *node* can have a score on any task yet."""

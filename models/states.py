@@ -11,7 +11,7 @@ from torch import Tensor
 from models.means import weighted_sum
 from models.model import Tensors, ballot, module
 
-Direction = Literal["up", "down", "sideways"]
+Direction = Literal["up", "down", "sideways", "pool", "level"]
 
 
 @dataclass(slots=True)
@@ -208,18 +208,36 @@ def merge(
 
     Up, the votes that arrive are added to the node's own until it reports. Down, the parent's copy becomes its base and
     replaces the own one, or of *mix* below 1 so much of it is mixed in. Sideways, the caller lists the own copy among
-    *received*. *registered* is how many children there are, had all reported.
+    *received*, and the mean is by weights or votes whatever the rule. To pool is the same, and the votes of all become
+    the node's own. To level gives a node the mean of all votes and scales its weights so that votes x weights stays.
+    *registered* is how many children there are, had all reported.
     """
     if direction == "down":
         (vote,) = received
         return _replaced(own, vote.state, set(modules), mix)
-    out = rule(own, received, modules, direction, len(received) if registered is None else registered)
-    if direction == "sideways":
-        return out
     some = set(modules)
     held = {ballot(key) for key in own.tensors if module(key) in some}
-    votes = {name: own.samples.get(name, 0) + sum(v.state.samples.get(name, 0) for v in received) for name in held}
+    votes = {name: sum(v.state.samples.get(name, 0) for v in received) for name in held}
+    if direction == "level":
+        return _levelled(own, {name: n / len(received) for name, n in votes.items()})
+    if direction != "up":
+        out = by_votes(own, received, modules, direction, len(received))
+        return replace(out, samples={**own.samples, **votes}) if direction == "pool" else out
+    out = rule(own, received, modules, direction, len(received) if registered is None else registered)
+    votes = {name: own.samples.get(name, 0) + n for name, n in votes.items()}
     return State(out.tensors, {**own.samples, **{name: n for name, n in votes.items() if n}}, out.base, out.extra)
+
+
+def _levelled(own: State, votes: Mapping[str, float]) -> State:
+    """Votes as given, and weights so scaled that votes x weights stays."""
+    scales = {name: own.samples.get(name, 0) / n for name, n in votes.items() if n}
+
+    def compute() -> dict[str, Tensor]:
+        named = ((key, scales.get(ballot(key), 1.0), value) for key, value in own.tensors.items())
+        return {key: value if scale == 1 else value * scale for key, scale, value in named}
+
+    samples = {**own.samples, **{name: n for name, n in votes.items() if n}}
+    return replace(own, tensors=lazily(own.tensors, [own.tensors], compute), samples=samples)
 
 
 def _replaced(own: State, other: State, modules: set[str], mix: float) -> State:

@@ -73,7 +73,9 @@ def world(number: int) -> World:
                 own = replace(link if shared else _link(rng), shared=shared)
                 tree.add(below[-1], parent, tier, _device(rng), own)
         level = below
-    waits: tuple[Wait, ...] = (barrier, Deadline(float(rng.uniform(5, 60))), FirstOf(int(rng.integers(1, 4))))
+    seconds, first = float(rng.uniform(5, 60)), int(rng.integers(1, 4))
+    fewest = min(len(tree.children(node)) for tier in tree.tiers[:-1] for node in tree.nodes(tier))
+    waits: tuple[Wait, ...] = (barrier, Deadline(seconds), FirstOf(min(first, fewest)))
     plan = Plan({t: TierPlan(MODULES, int(rng.integers(1, 4)), waits[rng.integers(3)]) for t in tree.tiers[:-1]})
     sizes = {m: Size(int(rng.integers(1, 60)), float(rng.integers(1, 300))) for m in MODULES}
     churning = rng.integers(2) and Churn(number, 40.0, 10.0, frozenset(level))
