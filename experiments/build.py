@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.memory import fitted, fitted_sizes, short_groups
+from experiments.network import beside, hierarchy, on_air
 from experiments.physics import costs_of, presence_of
-from experiments.scenario import Problem, Scenario, ScenarioError, module_names, resolve
-from experiments.schema.catalogue import device_profiles, link_profiles
-from experiments.schema.documents import find_file
-from experiments.schema.places import Classroom, DataSchools, Devices, PrototypeNetwork, Rosters, Star, TopologyFile
-from experiments.schema.sections import Deadline as DeadlineSpec
-from experiments.schema.sections import First, StageSpec, TierPlanSpec
+from experiments.planning import stage_of
+from experiments.scenario import Problem, Scenario, ScenarioError
 from experiments.schema.subjects import Footprint, FootprintModel
-from simulator.broods import check_selection
+from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
 from simulator.interfaces import Workload
-from simulator.plan import Deadline, Evaluate, FirstOf, Plan, Stage, TierPlan, Wait, barrier
+from simulator.plan import Evaluate, Stage
 from simulator.presence import Presence, always
-from simulator.selection import RandomOf, Select, everyone
 from simulator.workloads import CostOnly, Size
 from topologies.hierarchy import Hierarchy
 
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     from experiments.workload import LearningWorkload
     from models.data.samples import Study
     from models.learner import Learner
-    from topologies.profiles import DeviceProfile
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,7 @@ def build(scenario: Scenario) -> Built:
         costs, presence = costs_of(built.scenario), presence_of(built.scenario, built.hierarchy)
         built = replace(built, costs=costs, presence=presence)
         _follow_batteries(built)
+        check_needs(built.hierarchy, built.workload, built.stages)
         return built
     except ScenarioError:
         raise
@@ -63,14 +58,16 @@ def build(scenario: Scenario) -> Built:
 
 
 def _built(scenario: Scenario) -> Built:
-    stages = tuple(_stage(scenario, spec) for spec in scenario.stages)
+    stages = tuple(stage_of(scenario, spec) for spec in scenario.stages)
     evaluation = scenario.evaluate
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     if isinstance(scenario.model, FootprintModel):
-        tree, unheard = _on_air(scenario, hierarchy(scenario, None))
-        apart = _told_apart(tree, "come and go" if scenario.presence else "")
+        tree, unheard = on_air(scenario, hierarchy(scenario, None))
+        reasons = {"come and go": scenario.presence, "have links beside the tree": scenario.d2d}
+        apart = _told_apart(tree, next((why for why, holds in reasons.items() if holds), ""))
         if apart:
             tree = tree.unfolded()
+        beside(scenario, tree)
         _fit(scenario, stages, tree, tree.nodes())
         sizes = {
             name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches, _merging(f))
@@ -88,14 +85,19 @@ def _built(scenario: Scenario) -> Built:
 
     torch.set_num_threads(1)  # two are many times slower on small steps
     tree, study = study_of(scenario)
-    tree, unheard = _on_air(scenario, tree)
+    tree, unheard = on_air(scenario, tree)
     if unheard:
         left = set(tree.lowest)
         study = replace(study, clients={name: client for name, client in study.clients.items() if name in left})
-    one_by_one = {"come and go": scenario.presence, "are compared with baselines": scenario.baselines}
+    one_by_one: dict[str, Any] = {
+        "come and go": scenario.presence,
+        "have links beside the tree": scenario.d2d,
+        "are compared with baselines": scenario.baselines,
+    }
     apart = _told_apart(tree, next((why for why, holds in one_by_one.items() if holds), ""))
     if apart:
         tree = tree.unfolded()
+    beside(scenario, tree)
     _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
     workload = _workload(scenario, learner, stages)
@@ -140,16 +142,6 @@ def _merging(footprint: Footprint) -> float:
     return footprint.bytes / 4 if footprint.merge is None else footprint.merge
 
 
-def _on_air(scenario: Scenario, tree: Hierarchy) -> tuple[Hierarchy, tuple[tuple[str, str, str], ...]]:
-    """The tree at the rates of its radio, if the scenario has one, and what happened to nodes out of range."""
-    if scenario.radio is None:
-        return tree, ()
-    from topologies.placement import with_radio
-
-    heard, unheard = with_radio(tree, scenario.radio.radio(), scenario.seed)
-    return heard, tuple((why.node, "out_of_range", why.detail) for why in unheard)
-
-
 def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data: Container[str]) -> None:
     """Refuse stages at tiers that the tree lacks, or at nodes that have nothing to learn from."""
     for stage, spec in zip(stages, scenario.stages, strict=True):
@@ -158,85 +150,3 @@ def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data
         without = next((node for node in tree.nodes(stage.at) if node not in with_data), None)
         if without is not None and spec.data == "own":
             raise ValueError(f"stage {stage.name}: {without} has no data of its own; train at the leaves, or on public")
-
-
-def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
-    """The tree; *rosters* is the table of student, class and school that the data source brings, if it does."""
-    from topologies import schools
-
-    topology = scenario.topology
-    devices, links = device_profiles(scenario.profiles), link_profiles(scenario.profiles)
-    if isinstance(topology, TopologyFile):
-        return topology.tree()
-    if isinstance(topology, PrototypeNetwork):
-        return _prototype(topology, devices)
-    values: dict[str, Any] = {"seed": scenario.seed}
-    for name, value in topology:
-        if name in ("access", "link", "campus_link", "cloud_link"):
-            values[name] = links[value]
-        elif name in ("edge", "campus", "cloud", "server"):
-            values["cloud" if name == "server" else name] = devices[value]
-        elif name in ("campuses", "classrooms", "devices", "grouped"):
-            values[name] = value
-    if isinstance(topology, Devices):
-        mix = {devices[name]: share for name, share in topology.mix.items()}
-        values["device" if isinstance(topology, Classroom | Star | Rosters) else "device_mix"] = mix
-    if isinstance(topology, DataSchools):
-        return schools.schools_from_rosters(rosters, device=None, **values)
-    if isinstance(topology, Rosters):
-        import pandas as pd
-
-        columns: dict[str, Any] = {name: getattr(topology, name) for name in ("student", "classroom", "school")}
-        try:
-            table = pd.read_csv(find_file(topology.file, Path()), dtype=str)
-            return schools.schools_from_rosters(table, **columns, **values)
-        except ValueError as error:  # from pandas with a line, from the rosters with a row; neither names the file
-            raise ValueError(f"{topology.file}: {str(error).strip()}") from error
-    if isinstance(topology, Star):
-        clients = topology.clients or 0 if rosters is None else _client_names(rosters)
-        return schools.star(clients, tier=topology.ranks[0], **values)
-    builders: Mapping[str, Callable[..., Hierarchy]] = {
-        "district": schools.district,
-        "campus": schools.campus,
-        "classroom": schools.classroom,
-    }
-    return builders[topology.kind](**values)
-
-
-def _prototype(spec: PrototypeNetwork, devices: Mapping[str, DeviceProfile]) -> Hierarchy:
-    from topologies.prototype import Prototype
-
-    return Prototype(
-        devices[spec.device], devices[spec.edge], devices[spec.cloud],
-        seed=spec.placement_seed, users=spec.users, within_metres=spec.within, one_generator=spec.one_generator,
-        noise=spec.noise, fading=spec.fading, uplinks=spec.uplinks, cloud=spec.cloud_link, star=spec.star,
-        user_watts=spec.user_power, d2d_watts=spec.d2d_power, cloud_watts=spec.cloud_power,
-        receive_watts=spec.receive_power,
-    ).tree()  # fmt: skip
-
-
-def _client_names(rosters: Any) -> list[str]:
-    pairs = zip(rosters["school"], rosters["class"], strict=True)
-    return list(dict.fromkeys(f"{school}/{class_}" for school, class_ in pairs))
-
-
-def _wait(spec: TierPlanSpec) -> Wait:
-    if isinstance(spec.wait, DeadlineSpec):
-        return Deadline(spec.wait.deadline)
-    return FirstOf(spec.wait.first) if isinstance(spec.wait, First) else barrier
-
-
-def _select(spec: TierPlanSpec) -> Select:
-    return everyone if spec.select == "everyone" else RandomOf(spec.select.random)
-
-
-def _plan(scenario: Scenario, specs: Mapping[str, TierPlanSpec]) -> Plan:
-    names = module_names(scenario)
-    return Plan(
-        {tier: TierPlan(resolve(s.modules, names), s.rounds, _wait(s), _select(s)) for tier, s in specs.items()}
-    )
-
-
-def _stage(scenario: Scenario, spec: StageSpec) -> Stage:
-    plan = _plan(scenario, scenario.plan if spec.plan is None else spec.plan)
-    return Stage(spec.name, plan, spec.at, resolve(spec.trainable, module_names(scenario)), spec.preinstalled)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from simulator.interfaces import Activity, Arrival, Packet, Score, Work, Workload
+from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work, Workload
 from simulator.plan import Stage
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class CostsOf:
 
     Within a stage the answers follow from who holds what and who has trained, not from how often: each is asked once.
     """
+
+    signals: frozenset[str] = frozenset()
 
     def __init__(self, workload: LearningWorkload) -> None:
         self._of = workload
@@ -85,7 +87,7 @@ class CostsOf:
         own: None,
         received: Sequence[Arrival[None]],
         modules: Sequence[str],
-        direction: Literal["up", "down", "sideways"],
+        direction: Direction,
         count: int,
     ) -> None:
         """Nothing to merge."""
@@ -93,3 +95,7 @@ class CostsOf:
     def evaluate(self, states: Mapping[str, None]) -> Iterable[Score]:
         """No model, no score; what scoring takes is asked for as work."""
         return ()
+
+    def signal(self, name: str, states: Mapping[str, None], modules: Sequence[str]) -> Mapping[str, float]:
+        """No model, no signal; a plan that needs one is refused before the run."""
+        return {}

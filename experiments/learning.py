@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from experiments.foundation import foundation, own_module, vqa
+from experiments.network import hierarchy
 from experiments.scenario import Scenario, resolve
 from experiments.schema.adapting import Adapters, ExpertAdapters, LoraAdapters
 from experiments.schema.algorithms import FEDAVG, AlgorithmSpec, algorithm_of
 from experiments.schema.documents import find_file
 from experiments.schema.foundations import HfModel, ModuleModel, VqaData
-from experiments.schema.sections import Learning, StageSpec
+from experiments.schema.plans import StageSpec
+from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, DigitsData, FootprintModel, MlpModel, StarData
 from experiments.schema.subjects import LinearModel as LinearSpec
 from models.adapters import Adaptation, Bottleneck, Experts, LoRA, Prompt
@@ -36,8 +38,6 @@ from topologies.hierarchy import Hierarchy
 
 def study_of(scenario: Scenario) -> tuple[Hierarchy, Study]:
     """The tree with its data; only the tasks that the model has."""
-    from experiments.build import hierarchy
-
     data = scenario.data
     assert not isinstance(scenario.model, FootprintModel)
     if isinstance(data, StarData):

@@ -32,11 +32,14 @@ def presence_of(scenario: Scenario, tree: Hierarchy) -> Presence:
     spec = scenario.presence
     if spec is None:
         return always
-    tiers = spec.tiers or (tree.tiers[-1],)
+    tiers = spec.tiers or (() if spec.nodes else (tree.tiers[-1],))
     for tier in tiers:
         if tier not in tree.tiers[1:]:
             raise ValueError(f"presence: {tier!r} is no tier below the root; those are {', '.join(tree.tiers[1:])}")
-    nodes = frozenset(node for tier in tiers for node in tree.nodes(tier))
+    for node in spec.nodes:
+        if node not in tree or node == tree.root:
+            raise ValueError(f"presence: there is no node {node!r} below the root")
+    nodes = frozenset(node for tier in tiers for node in tree.nodes(tier)) | frozenset(spec.nodes)
     if isinstance(spec, ChurnPresence):
         return Churn(scenario.seed, spec.present, spec.absent, nodes)
     return Timetable(Windows(spec.present, spec.every or math.inf), nodes)

@@ -12,6 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 
 from experiments.schema import checks
+from experiments.schema.beside import BesideSpec
 from experiments.schema.computing import Cache, CacheSpec, Device, DeviceSpec, Engine, EngineSpec
 from experiments.schema.documents import Document, UnreadableError, put, read, value_of
 from experiments.schema.keeping import Checkpoints
@@ -20,18 +21,10 @@ from experiments.schema.mistakes import Keys, Problem, ScenarioError, told
 from experiments.schema.physics import AnyPresence, CostsSpec
 from experiments.schema.places import AnyTopology
 from experiments.schema.plan_checks import resolve
+from experiments.schema.plans import StageSpec, TierPlanSpec
 from experiments.schema.radio import RadioSpec
 from experiments.schema.section import Section
-from experiments.schema.sections import (
-    Baseline,
-    Evaluation,
-    Learning,
-    Listed,
-    Profiles,
-    Records,
-    StageSpec,
-    TierPlanSpec,
-)
+from experiments.schema.sections import Baseline, Evaluation, Learning, Listed, Profiles, Records
 from experiments.schema.subjects import Data, FootprintModel, Model
 
 __all__ = ["Problem", "Scenario", "ScenarioError", "module_names", "resolve"]
@@ -44,6 +37,7 @@ class Scenario(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     topology: AnyTopology
     radio: RadioSpec | None = None
+    d2d: BesideSpec | None = None
     data: Data | None = None
     model: Model
     plan: dict[str, TierPlanSpec]

@@ -27,7 +27,11 @@ class Node:
 
 
 class TierLike(Protocol):
-    """How a tier gathers its children: which modules, for how many rounds."""
+    """How a tier gathers its children: which modules, for how many rounds.
+
+    It may say, too, *every* how many of a node's turns a module travels, counted from 1 in each stage (at the end of
+    turns k, 2k, ... up, at the start of the turn after and of the first down), and which modules travel *down*.
+    """
 
     @property
     def modules(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -60,11 +64,13 @@ class Federation:
         self.tree, self.learner, self.stages = tree, learner, stages
         self.states = {node.name: learner.start(node.name) for node in tree.walk() if node.name in learner.holds}
         self.steps: Counter[str] = Counter()
+        self.turns: Counter[str] = Counter()  # that each node has begun in the present stage
 
     def run(self) -> dict[str, State]:
         """All stages, each closed by a broadcast of what it changed."""
         for stage in self.stages:
             self.learner.enter(stage)
+            self.turns.clear()
             self.rounds(self.tree, stage)
             self.broadcast(self.tree, stage, ())
         return self.states
@@ -85,18 +91,25 @@ class Federation:
             self.steps[name] += 1
             return
         children = list(self.active(node, stage))
-        for _ in range(stage.plan[node.tier].rounds if node.tier in stage.plan else 1):
-            votes = [self.report(child, node, stage) for child in children]
-            if node.tier in stage.plan:
-                modules = stage.plan[node.tier].modules
-                self.states[name] = self.learner.merge(name, self.states[name], votes, modules, "up", len(children))
+        plan = stage.plan.get(node.tier)
+        for _ in range(plan.rounds if plan else 1):
+            self.turns[name] += 1
+            down, up = _moving(plan, self.turns[name]) if plan else ((), ())
+            quiet = plan is not None and bool(plan.modules) and not up
+            votes = [self.report(child, node, stage, down, None if quiet else up) for child in children]
+            arrived = [vote for vote in votes if vote]
+            if plan and not quiet:
+                self.states[name] = self.learner.merge(name, self.states[name], arrived, up, "up", len(children))
 
-    def report(self, child: Node, parent: Node, stage: StageLike) -> Vote:
-        """Down, then whatever the child does, then up."""
-        modules = stage.plan[parent.tier].modules if parent.tier in stage.plan else ()
-        self.send_down(parent.name, child.name, modules)
+    def report(
+        self, child: Node, parent: Node, stage: StageLike, down: Sequence[str], up: Sequence[str] | None
+    ) -> Vote | None:
+        """Down, then whatever the child does, then up; None where nothing is due."""
+        self.send_down(parent.name, child.name, down)
         self.rounds(child, stage)
-        packed = self.learner.pack(child.name, parent.name, self.states[child.name], modules)
+        if up is None:
+            return None
+        packed = self.learner.pack(child.name, parent.name, self.states[child.name], up)
         self.states[child.name] = packed.kept
         return Vote(child.name, packed.wire)
 
@@ -112,7 +125,7 @@ class Federation:
     def broadcast(self, node: Node, stage: StageLike, came: tuple[str, ...]) -> None:
         """Send down once what the stage changed: what a node gathers, what it trained, or else what *came* to it."""
         if node.tier in stage.plan:
-            modules = stage.plan[node.tier].modules
+            modules = _downward(stage.plan[node.tier])
         else:
             modules = stage.trainable if node.tier == stage.at else came
         for child in self._informed(node):
@@ -125,3 +138,16 @@ class Federation:
                 yield child
             else:
                 yield from self._informed(child)
+
+
+def _downward(plan: TierLike) -> tuple[str, ...]:
+    """What ever travels down."""
+    down: tuple[str, ...] | None = getattr(plan, "down", None)
+    return plan.modules if down is None else down
+
+
+def _moving(plan: TierLike, turn: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What goes down at the start of a turn, and what is reported at its end."""
+    every: Mapping[str, int] = getattr(plan, "every", {})
+    down = tuple(name for name in _downward(plan) if (turn - 1) % every.get(name, 1) == 0)
+    return down, tuple(name for name in plan.modules if turn % every.get(name, 1) == 0)

@@ -37,6 +37,7 @@ class Acts:
         self.network = Network(self.fluid, hierarchy, costs, seed)
         self.cohorts = cohorts_of(self)
         self.casts: dict[object, Cast] = {}  # that still wait for others who want the same
+        self.notes: dict[object, Any] = {}  # what policies remember in this run
 
     def happen(self, node: str, kind: str, detail: str) -> None:
         """Note a happening."""
@@ -70,9 +71,12 @@ class Acts:
 
         yield from closed(_one(job.flow), close)
 
-    def send(self, sender: str, receiver: str, packet: Packet[Any], activity: str, at: At) -> Steps:
+    def send(
+        self, sender: str, receiver: str, packet: Packet[Any], activity: str, at: At, *, cast: bool = False
+    ) -> Steps:
         """Wait out the latency, let the bytes flow over all hops, and charge both ends of each.
 
+        *cast*: what goes to several peers in this instant is sent once, at the rate of the slowest, unless links fade.
         Raises GoneError if a node on the way is not there; one that leaves interrupts it.
         """
         if packet.nbytes == 0 or (activity == "down" and not self.costs.downlink):
@@ -80,19 +84,20 @@ class Acts:
         hops = self.network.route(sender, receiver)
         with_us = self._occupy(hops)
         message = Message(self, hops, packet, activity, at)
-        alone = len(hops) > 1 or not hops[0].shared or hops[0].fades
-        cast = None if alone or not self.costs.multicast or activity != "down" else self._cast(message)
+        wanted = cast or (self.costs.multicast and activity == "down" and hops[0].shared)
+        once = self._cast(message) if wanted and len(hops) == 1 and not hops[0].fades else None
 
         def close(status: Status) -> None:
-            message.record(status, BOTH if cast is None else ("receive",))
+            message.record(status, BOTH if once is None else ("receive",))
             self._release(hops, with_us)
 
-        yield from closed(message.travel() if cast is None else cast.follow(message), close)
+        yield from closed(message.travel() if once is None else once.follow(message), close)
 
     def _cast(self, message: Message) -> Cast:
-        """The multicast of this instant that brings the same to others of the cell."""
+        """The multicast of this instant that brings the same to others of the cell, or to other peers."""
         hop, packet = message.hops[0], message.packet
-        key = (hop.sender, hop.resource, packet.modules, packet.nbytes, message.at)
+        air = hop.resource if message.activity == "down" else message.activity
+        key = (hop.sender, air, packet.modules, packet.nbytes, message.at)
         if key not in self.casts:
             self.casts[key] = Cast(self, key)
         return self.casts[key]

@@ -11,7 +11,8 @@ import numpy as np
 
 from simulator.cohorts import Cohort
 from simulator.interfaces import Arrival
-from simulator.plan import Stage
+from simulator.plan import FirstOf, Stage
+from simulator.policies import EnergyOf, FairOf, UtilityOf
 from simulator.selection import Indices, RandomOf
 from simulator.trips import ALL, Who
 from topologies.groups import Group
@@ -84,6 +85,10 @@ class Brood(Sequence[str]):
                 numbers.setdefault(cohort, []).append(first + number)
         return nodes, {cohort: np.sort(np.array(those)) for cohort, those in numbers.items()}
 
+    def place(self, name: str) -> int:
+        """Where a child stands among the others."""
+        return self._places[name]
+
     def in_order(self, arrivals: list[Arrival[S]]) -> list[Arrival[S]]:
         """Reports of nodes and of members in child order, which they are in unless the two kinds are mixed."""
         if len(self.entries) < 2 or not self.cohorts:
@@ -107,12 +112,35 @@ def active(tree: Hierarchy, node: str, stage: Stage) -> Iterator[str | Group]:
 
 
 def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
-    """Refuse to ask more children than a node has."""
+    """Refuse to ask, or to wait for, more children than a node has."""
     for stage in stages:
         for tier, plan in stage.plan.items():
-            if not isinstance(plan.select, RandomOf):
-                continue
-            for node in tree.nodes(tier):
-                there, k = len(Brood(tuple(active(tree, node, stage)), ())), plan.select.k
-                if k > there:
-                    raise ValueError(f"plan.{tier}.select.random: {node} has {there} children, so it cannot ask {k}")
+            asked = plan.select.k if isinstance(plan.select, RandomOf | UtilityOf | EnergyOf | FairOf) else None
+            first = plan.wait.k if isinstance(plan.wait, FirstOf) else None
+            for node in tree.nodes(tier) if asked or first else ():
+                there = len(Brood(tuple(active(tree, node, stage)), ()))
+                if asked and asked > there:
+                    policy = type(plan.select).__name__.removesuffix("Of").lower()
+                    raise ValueError(
+                        f"plan.{tier}.select.{policy}: {node} has {there} children, so it cannot ask {asked}"
+                    )
+                if first and first > (asked or there):
+                    whom = f"asks {asked} of its" if asked else f"has {there}"
+                    raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
+
+
+def check_needs(tree: Hierarchy, workload: object, stages: Sequence[Stage]) -> None:
+    """Refuse peers that cannot do what they are to do, and policies that ask for what the workload cannot tell."""
+    told: frozenset[str] = getattr(workload, "signals", frozenset())
+    for stage in stages:
+        for tier, plan in stage.plan.items():
+            for what, policy in (("select", plan.select), ("peers", plan.peers)):
+                missing = sorted(getattr(policy, "signals", frozenset()) - told)
+                if missing:
+                    raise ValueError(
+                        f"plan.{tier}.{what}: {type(policy).__name__} needs to be told {', '.join(missing)}, which "
+                        "this workload does not tell (costs alone tell nothing); choose another, or let it learn"
+                    )
+            if plan.peers is not None:
+                for node in tree.nodes(tier):
+                    plan.peers.check(tree, tuple(Brood(tuple(active(tree, node, stage)), ())))

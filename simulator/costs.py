@@ -164,7 +164,8 @@ class Costs:
       way before its first bit arrives. *idle*: False charges only what activity adds.
     - *wifi*: stations of a cell get equal bit rates (the DCF of 802.11, whose slow stations slow all; Heusse et al.,
       INFOCOM 2003) or equal airtime. *multicast*: what several children of a cell get at the same time is sent once,
-      at the rate of the slowest. *half_duplex*: a radio sends or receives, on all its links together.
+      at the rate of the slowest. *half_duplex*: a radio sends or receives, on all its links together. *queueing*: False
+      gives every message all of a link's rate, unless the link is shared or half duplex: no message waits for another.
     - *jitter*, *loss*: draw the latency's jitter; send lost bits again.
     - *tail*, *sleep*: the radio's tail after a transfer, and whether it sleeps between transfers.
     - *infrastructure*, *pue*: access points, switches, networks beyond; what the building adds to its machines.
@@ -180,6 +181,7 @@ class Costs:
     wifi: Literal["equal_throughput", "equal_airtime"] = "equal_throughput"
     multicast: bool = False
     half_duplex: bool = False
+    queueing: bool = True
     jitter: bool = False
     loss: bool = False
     tail: bool = True

@@ -11,6 +11,7 @@ from simulator.interfaces import Groupable
 from simulator.plan import Deadline, Evaluate, Stage, barrier
 from simulator.presence import Presence, always
 from simulator.records import Happening, Log
+from simulator.selection import Knowing
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
 
@@ -53,13 +54,19 @@ def hindrance(
 ) -> str | None:  # fmt: skip
     """Why a group cannot run as arrays; None if nothing but its members' packets can hinder it."""
     plans = [stage.plan.get(tree.tier(group.parent)) for stage in stages if stage.at == group.tier]
+    given = [plan for plan in plans if plan is not None]
     above = tree.profile(group.parent)
     reasons = {
         "its members learn one by one": not (alike(workload) or isinstance(workload, Groupable)),
         "its parent only forwards": None in plans,
         "the parent waits otherwise than for all or until a deadline": any(
-            plan is not None and plan.wait is not barrier and not isinstance(plan.wait, Deadline) for plan in plans
+            plan.wait is not barrier and not isinstance(plan.wait, Deadline) for plan in given
         ),
+        "its parent keeps those that are late": any(plan.late == "keep" for plan in given),
+        "modules travel at times of their own": any(plan.every or plan.down is not None for plan in given),
+        "its members have peers": any(plan.peers is not None for plan in given),
+        "its members go on training meanwhile": any(plan.meanwhile == "train" for plan in given),
+        "whom to ask depends on each member": any(isinstance(plan.select, Knowing) for plan in given),
         "its members are scored": group.tier in evaluate.tiers,
         "its members come and go": presence is not always,
         "its batteries are followed": bool(costs.battery and group.profile.battery_joules),

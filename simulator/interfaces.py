@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from simulator.plan import Stage
 
 S = TypeVar("S")
-Direction = Literal["up", "down", "sideways"]
+Direction = Literal["up", "down", "sideways", "pool", "level"]
 Activity = Literal["train", "pack", "merge", "evaluate"]
 
 
@@ -40,7 +40,11 @@ class Packet(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Arrival(Generic[S]):
-    """A report that came in. *weight* None: it counts by its votes; else it is used as given."""
+    """A report that came in. *weight* None: it counts by its votes; else it is used as given.
+
+    *staleness*: how many merges its receiver has made since the sender was last sent its model, where late children are
+    kept; else 0.
+    """
 
     sender: str
     state: S
@@ -101,12 +105,23 @@ class Workload(Protocol[S]):
     ) -> S:
         """*own* with *modules* replaced by what a rule makes of what was received.
 
-        *count* children are registered, whether they were asked in this round or not.
+        *count* children are registered, whether they were asked in this round or not. Sideways, the own copy is among
+        those received, and the own votes stay; "pool" is the same, but *own* takes over the votes of all received.
+        "level" gives *own* the mean of their votes, and scales it so that votes x model stays what it was.
         """
         ...
 
     def evaluate(self, states: Mapping[str, S]) -> Iterable[Score]:
         """Figures of several nodes' models."""
+        ...
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The names that :meth:`signal` answers to."""
+        ...
+
+    def signal(self, name: str, states: Mapping[str, S], modules: Sequence[str]) -> Mapping[str, float]:
+        """A figure that a schedule goes by, such as each node's loss; the keys depend on *name*. Forces promises."""
         ...
 
 

@@ -109,7 +109,7 @@ class Message:
 
 
 class Cast:
-    """One message for several children of a cell, sent once, at the rate of the slowest of them."""
+    """One message for several children of a cell, or several peers: sent once, at the rate of the slowest of them."""
 
     def __init__(self, acts: Acts, key: object) -> None:
         self.acts, self.key = acts, key
@@ -133,7 +133,8 @@ class Cast:
             yield self.acts.env.timeout(0)  # whoever wants it asks in this instant
             del self.acts.casts[self.key]
             slowest = min(self.members, key=lambda m: m.hops[0].bits_per_s)
-            sent = Message(self.acts, (replace(slowest.hops[0], receiver="*"),), slowest.packet, "down", slowest.at)
+            once = (replace(slowest.hops[0], receiver="*"),)
+            sent = Message(self.acts, once, slowest.packet, slowest.activity, slowest.at)
         except Interrupt:
             self.acts.casts.pop(self.key, None)
             return

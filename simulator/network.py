@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -14,6 +15,7 @@ from simulator.costs import Costs, receive_joules, transmit_joules, wire_bytes
 from simulator.fluid import Flow, Fluid, Resource
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import LinkProfile
+from topologies.sideways import upward
 from topologies.streams import stream
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Network:
     def _hop(self, sender: str, receiver: str, medium: str | None) -> Hop:
         tree = self._hierarchy
         link, beside = tree.link(sender, receiver), receiver in tree.peers(sender)
-        up = beside or tree.parent(sender) == receiver
+        up = upward(tree, sender, receiver)
         rate = link.up_bits_per_s if up else link.down_bits_per_s
         stations = (sender, receiver) if beside else (sender if up else receiver,)
         radios: tuple[Resource, ...] = ()
@@ -134,7 +136,7 @@ class Network:
 
     def _at(self, hop: Hop, now: float) -> Hop:
         assert hop.channel is not None
-        up = self._hierarchy.parent(hop.receiver) != hop.sender
+        up = upward(self._hierarchy, hop.sender, hop.receiver)
         # The air is the same in both directions, so the name of the link does not depend on who sends.
         gain = hop.channel.gain(self._seed, "|".join(sorted((hop.sender, hop.receiver))), now)
         rate = hop.channel.bits_per_s(gain, "up" if up else "down")
@@ -144,12 +146,16 @@ class Network:
         """Let bytes flow over all *hops* at once; the slowest sets the pace."""
         factors = tuple(wire_bytes(hop.link, nbytes, loss=self._costs.loss) / nbytes for hop in hops)
         uses: dict[Resource, float] = {}
+        cap = inf
         for hop, factor in zip(hops, factors, strict=True):
-            uses[hop.resource] = uses.get(hop.resource, 0.0) + hop.per_bit * factor
+            if self._costs.queueing or hop.shared or hop.link.half_duplex:
+                uses[hop.resource] = uses.get(hop.resource, 0.0) + hop.per_bit * factor
+            else:
+                cap = min(cap, hop.bits_per_s / factor)
             for radio in hop.radios:
                 uses[radio] = uses.get(radio, 0.0) + factor / hop.bits_per_s
         weight = self._weight(hops, factors) if self._costs.wifi == "equal_airtime" else 1.0
-        return Transfer(hops, factors, self._fluid.flow(8 * nbytes, uses, weight=weight))
+        return Transfer(hops, factors, self._fluid.flow(8 * nbytes, uses, weight=weight, rate_cap=cap))
 
     def _weight(self, hops: tuple[Hop, ...], factors: tuple[float, ...]) -> float:
         """In proportion to the rate, so that stations get equal airtime; 1 for the best of the cell.

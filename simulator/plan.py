@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from simpy import Environment, Event, Process
 from simpy.events import Condition
 
 from simulator.records import Moment
-from simulator.selection import Select, everyone
+from simulator.selection import Knowing, Select, everyone
 
+if TYPE_CHECKING:
+    from simulator.sideways import Sideways
+
+Late = Literal["drop", "keep"]
+Meanwhile = Literal["idle", "train"]
 Wait = Callable[[Environment, Sequence[Process]], Event]
 
 
@@ -64,17 +69,64 @@ class FirstOf:
 class TierPlan:
     """How a node of this tier gathers its children: *modules* travel between them, *rounds* times per own report.
 
-    Each time it asks those that *select* chooses of the children that are there, and waits for them as *wait* says.
+    Each time, which is a turn, it asks those that *select* chooses of the children that are there, and waits for them
+    as *wait* says. Raises ValueError.
+
+    - *late*: who has not reported by then is interrupted, or goes on undisturbed ("keep"). Who is kept is asked again,
+      and sent a model again, only after its report has been merged; that is in the next merge after it has landed. So
+      `FirstOf(k)` with "keep" is FedBuff (Nguyen et al., AISTATS 2022), and with k = 1 FedAsync (Xie et al. 2019).
+    - *peers*: what the children that were asked do among themselves between computing and reporting.
+    - *every*: a module that is named here travels in every so many turns of a node, counted over the whole stage from
+      1: up at the end of turns k, 2k, ...; down at the start of the turn after (and of the first). A child that is late
+      and kept reports what was due in the turn in which it was asked.
+    - *down*: the modules that travel down; None: all of *modules*.
+    - *meanwhile*: what a child that trains does from when its report is packed until its parent's next model has come:
+      nothing, or it goes on training (delay-aware federated learning, after arXiv 2303.12414).
     """
 
     modules: tuple[str, ...]
     rounds: int = 1
     wait: Wait = barrier
-    select: Select = everyone
+    select: Select | Knowing = everyone
+    late: Late = "drop"
+    every: Mapping[str, int] = field(default_factory=dict, hash=False)
+    down: tuple[str, ...] | None = None
+    meanwhile: Meanwhile = "idle"
+    peers: Sideways[Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.rounds, int) or self.rounds < 1:
             raise ValueError(f"rounds: a whole number >= 1, got {self.rounds}")
+        for name, known in (("late", get_args(Late)), ("meanwhile", get_args(Meanwhile))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: {' or '.join(known)}, got {getattr(self, name)!r}")
+        if self.late == "keep" and self.wait is barrier:
+            raise ValueError("late: keep is of no effect where all are waited for; give a deadline or first: k as well")
+        if self.meanwhile == "train" and self.peers is not None:
+            raise ValueError("meanwhile: train: not with peers, since those that do not report would have to idle")
+        for name, where in ((n, w) for w, names in (("every", self.every), ("down", self.down or ())) for n in names):
+            if name not in self.modules:
+                raise ValueError(f"{where}: {name} is not among the modules; those are {', '.join(self.modules)}")
+        for name, turns in self.every.items():
+            if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
+                raise ValueError(f"every: {name}: a whole number of turns >= 1, got {turns!r}")
+
+    def due(self, turn: int) -> tuple[str, ...]:
+        """What is reported at the end of a *turn*, the first being 1."""
+        if not self.every:
+            return self.modules
+        return tuple(name for name in self.modules if turn % self.every.get(name, 1) == 0)
+
+    def brought(self, turn: int) -> tuple[str, ...]:
+        """What is sent down at the start of a *turn*, the first being 1."""
+        if not self.every:
+            return self.downward
+        return tuple(name for name in self.downward if (turn - 1) % self.every.get(name, 1) == 0)
+
+    @property
+    def downward(self) -> tuple[str, ...]:
+        """What ever travels down."""
+        return self.modules if self.down is None else self.down
 
 
 class Plan(dict[str, TierPlan]):
@@ -116,11 +168,17 @@ class Stage:
         below = [t for t in self.plan if tiers.index(t) >= tiers.index(self.at)]
         if below:
             raise ValueError(f"stage {self.name}: {below[0]} cannot gather what {self.at} trains: it is not above it")
+        upper = [t for t in tiers if t in self.plan][:-1]
+        busy = [t for t in upper if self.plan[t].meanwhile == "train"]
+        if busy:
+            raise ValueError(
+                f"stage {self.name}: plan.{busy[0]}.meanwhile: train: its children gather, they do not train"
+            )
 
     def sends(self, tier: str, came: tuple[str, ...]) -> tuple[str, ...]:
         """What a node passes down when the stage ends: what it gathers, what it trained, or else what *came* to it."""
         if tier in self.plan:
-            return self.plan[tier].modules
+            return self.plan[tier].downward
         return self.trainable if tier == self.at else came
 
 

@@ -36,7 +36,7 @@ class At:
 class Span(NamedTuple):
     """One node busy with one thing. *joules* is what it adds above idle; *nbytes* are whole bytes passed.
 
-    *activity* says what it was for: train, evaluate, pack, merge, up, down.
+    *activity* says what it was for: train, evaluate, pack, merge, up, down, sideways.
     """
 
     kind: Kind

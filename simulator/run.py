@@ -8,7 +8,7 @@ from typing import TypeVar
 import simpy
 
 from simulator.acts import Acts
-from simulator.broods import check_selection
+from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
 from simulator.folding import folded
 from simulator.interfaces import Workload
@@ -65,6 +65,7 @@ def federation(
     check_selection(hierarchy, stages)
     log = Log() if log is None else log
     hierarchy = folded(hierarchy, workload, stages, evaluate, costs, presence, log)
+    check_needs(hierarchy, workload, stages)
     env = simpy.Environment()
     run = Federation(env, hierarchy, workload, stages, evaluate, log, on_round, costs, presence, seed)
     env.run(env.process(run.run(final_broadcast)))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +17,42 @@ the policy looks at them.
 """
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Facts(Protocol):
+    """What is known of the children of a node before a turn: estimates and records."""
+
+    def seconds(self, child: str) -> float:
+        """What its turn takes, alone on the network and on an idle processor: down, its training, up."""
+        ...
+
+    def joules(self, child: str) -> float:
+        """What the same adds to its idle draw."""
+        ...
+
+    def grams(self, child: str) -> float:
+        """CO2-equivalent of the same from now on; joules, where no carbon is followed."""
+        ...
+
+    def asked(self, child: str) -> int:
+        """How often it has been asked in this stage."""
+        ...
+
+    def signal(self, name: str, children: Sequence[str]) -> Mapping[str, float]:
+        """What the workload says of their models as they are (:meth:`simulator.interfaces.Workload.signal`)."""
+        ...
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """A policy that knows more than names. *signals* are those that it asks the workload for."""
+
+    @property
+    def signals(self) -> frozenset[str]: ...  # noqa: D102
+
+    def choose(self, children: Sequence[str], random: np.random.Generator, facts: Facts) -> Iterable[int]:
+        """The places of those who are asked, as of :data:`Select`."""
+        ...
 
 
 def everyone(children: Sequence[str], random: np.random.Generator) -> range:
@@ -39,12 +75,20 @@ class RandomOf:
         return random.choice(len(children), min(self.k, len(children)), replace=False)
 
 
-def chosen(select: Select, children: Sequence[str], random: np.random.Generator) -> Indices:
+def chosen(
+    select: Select | Knowing, children: Sequence[str], random: np.random.Generator, facts: Facts | None = None
+) -> Indices:
     """The places that *select* gives, in child order.
 
-    ValueError where it gives one twice, one that is not there, or something other than whole numbers, such as a mask.
+    ValueError if it needs *facts* and has none, and where it gives a place twice, one that is not there, or something
+    other than whole numbers, such as a mask.
     """
-    asked = select(children, random)
+    if not isinstance(select, Knowing):
+        asked = select(children, random)
+    elif facts is None:
+        raise ValueError(f"select: {type(select).__name__} needs to know of the children, and nothing is known here")
+    else:
+        asked = select.choose(children, random, facts)
     found = np.asarray(asked if isinstance(asked, np.ndarray | range) else list(asked))
     if found.size and found.dtype.kind not in "iu":
         raise ValueError(f"select: places must be whole numbers, got {found.tolist()}")

@@ -43,6 +43,7 @@ class CostOnly:
 
     # All nodes of a tier work alike, so groups of them can run as arrays. Not inherited: a subclass must say so itself.
     alike: ClassVar[bool] = True
+    signals: ClassVar[frozenset[str]] = frozenset()
 
     sizes: Mapping[str, Size]
     allowed: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
@@ -100,3 +101,7 @@ class CostOnly:
     def evaluate(self, states: Mapping[str, None]) -> Iterable[Score]:
         """No model, no score."""
         return ()
+
+    def signal(self, name: str, states: Mapping[str, None], modules: Sequence[str]) -> Mapping[str, float]:
+        """No model, no signal; a plan that needs one is refused before the run."""
+        return {}

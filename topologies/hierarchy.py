@@ -95,7 +95,7 @@ class Hierarchy:
         self._groups.add(group, after=len(self._parents), elder=len(self._children.get(parent, ())))
 
     def connect(self, a: str, b: str, link: LinkProfile | str, medium: str | None = None) -> None:
-        """Join *a* and *b* beside the tree.
+        """Join *a* and *b* beside the tree; up is from *a* to *b*.
 
         All links on one *medium* share its airtime; without one, a shared link has its own: `a|b|link`.
         """
@@ -110,7 +110,7 @@ class Hierarchy:
         found = _find(f"{a} - {b}", find_link, link)
         if medium is None and found.shared:
             medium = f"{a}|{b}|{found.name}"
-        self.graph.add_edge(a, b, link=found, medium=medium, sideways=True)
+        self.graph.add_edge(a, b, link=found, medium=medium, sideways=True, origin=a)
         self._sideways.append((a, b))
         self._peers.setdefault(a, []).append(b)
         self._peers.setdefault(b, []).append(a)

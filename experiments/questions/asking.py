@@ -43,11 +43,16 @@ def _made(folder: Path) -> None:
 
 def parsed(question: str) -> argparse.Namespace:
     """The options of a question script, from the command line."""
+    return options_of(question).parse_args()
+
+
+def options_of(question: str) -> argparse.ArgumentParser:
+    """What every question script can be told."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json and pictures there")
-    return parser.parse_args()
+    return parser
 
 
 def keep(answer: Any, options: argparse.Namespace) -> None:

@@ -121,6 +121,7 @@ class CostsSpec(Section):
     wifi: Literal["equal_throughput", "equal_airtime"] = "equal_throughput"
     multicast: bool = False
     half_duplex: bool = False
+    queueing: bool = True
     jitter: bool = False
     loss: bool = False
     tail: bool = True
@@ -144,7 +145,8 @@ class ChurnPresence(Section):
     kind: Literal["churn"]
     present: Annotated[Seconds, Field(ge=SHORTEST, le=LONGEST)]
     absent: Annotated[Seconds, Field(ge=SHORTEST, le=LONGEST)]
-    tiers: Names = ()  # none: the leaves
+    tiers: Names = ()  # none: the leaves, or *nodes*
+    nodes: Names = ()  # by name
 
 
 class TimetablePresence(Section):
@@ -154,6 +156,7 @@ class TimetablePresence(Section):
     present: Annotated[Spans, Field(min_length=1)]
     every: Annotated[Seconds, Field(ge=SHORTEST)] | None = None
     tiers: Names = ()
+    nodes: Names = ()
 
     @model_validator(mode="after")
     def _sound(self) -> TimetablePresence:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology
-from experiments.schema.sections import First, RandomSpec, StageSpec, TierPlanSpec
+from experiments.schema.plans import SELECT, First, StageSpec, TierPlanSpec
 from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
 Problems = Iterator[tuple[Keys, str]]
@@ -43,6 +43,7 @@ def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanS
         yield from _selection_problems(topology, tier, spec, (*keys, tier))
         unmatched = list(pattern_problems(spec.modules, model, (*keys, tier, "modules")))
         yield from unmatched
+        yield from _part_problems(spec, model, (*keys, tier))
         yield from _frozen_problems(spec.modules, model, (*keys, tier, "modules"), "would be sent unchanged")
         sound += [] if unmatched else [tier]
     tiers = [tier for tier in topology.tiers if tier in sound]
@@ -53,13 +54,31 @@ def plan_problems(topology: AnyTopology, model: Model, plan: dict[str, TierPlanS
             yield (*keys, tier, "modules"), f"merges {names}, which {below} below does not; {SHRINK}"
 
 
+def _part_problems(spec: TierPlanSpec, model: Model, keys: Keys) -> Problems:
+    """Periods of modules that the tier does not gather or that have one already; modules down that are not gathered."""
+    own, known = resolve(spec.modules, model.modules), dict[str, str]()
+    for pattern in spec.every:
+        matched = resolve([pattern], own)
+        if not matched:
+            yield (*keys, "every", pattern), f"{pattern!r} matches none of the tier's modules, {', '.join(own)}"
+        for name in matched:
+            if known.setdefault(name, pattern) != pattern:
+                yield (*keys, "every", pattern), f"{name} has a period already, from {known[name]!r}"
+    for place, pattern in enumerate(spec.down or ()):
+        if not resolve([pattern], own):
+            yield (*keys, "down", place), f"{pattern!r} matches none of the tier's modules, {', '.join(own)}"
+    if spec.peers is not None:
+        yield from pattern_problems(spec.peers.modules or (), model, (*keys, "peers", "modules"))
+
+
 def _selection_problems(topology: AnyTopology, tier: str, spec: TierPlanSpec, keys: Keys) -> Problems:
     """More children asked than there are, or waited for than are asked."""
-    if not isinstance(spec.select, RandomSpec):
+    policy = next((name for name, kind in SELECT.items() if isinstance(spec.select, kind)), "deadline")
+    if policy == "deadline":
         return
-    children, asked = topology.children.get(tier), spec.select.random
+    children, asked = topology.children.get(tier), getattr(spec.select, policy)
     if children is not None and asked > children:
-        yield (*keys, "select", "random"), f"a {tier} has {children} children, so it cannot ask {asked}"
+        yield (*keys, "select", policy), f"a {tier} has {children} children, so it cannot ask {asked}"
     elif isinstance(spec.wait, First) and spec.wait.first > asked:
         yield (*keys, "wait", "first"), f"a {tier} asks {asked} children, so it cannot wait for {spec.wait.first}"
 

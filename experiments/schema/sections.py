@@ -10,14 +10,12 @@ from pydantic import (
     BeforeValidator,
     Discriminator,
     Field,
-    Tag,
     ValidationInfo,
     model_validator,
 )
 
 from experiments.schema.algorithms import FEDAVG, Algorithms
 from experiments.schema.documents import find_file
-from experiments.schema.quantities import Seconds
 from experiments.schema.section import Section
 
 Item = TypeVar("Item")
@@ -59,65 +57,6 @@ def by(key: str, default: str | None = None) -> Discriminator:
     return Discriminator(tag)
 
 
-class Deadline(Section):
-    """Wait for every child, but no longer."""
-
-    deadline: Annotated[Seconds, Field(gt=0)]
-
-
-class First(Section):
-    """Wait for so many children."""
-
-    first: Count
-
-
-def _wait_tag(value: Any) -> str:
-    keys = list(value) if isinstance(value, dict) else [type(value).__name__.lower()]
-    return next((f"={key}" for key in ("deadline", "first") if key in keys), "=barrier")
-
-
-def _barrier(value: Any) -> Any:
-    if value != "barrier":
-        raise ValueError(f"expected barrier, {{deadline: 10 min}} or {{first: 3}}, got {value!r}")
-    return value
-
-
-Wait = Annotated[
-    Annotated[Literal["barrier"], BeforeValidator(_barrier), Tag("=barrier")]
-    | Annotated[Deadline, Tag("=deadline")]
-    | Annotated[First, Tag("=first")],
-    Discriminator(_wait_tag),
-]
-
-
-class RandomSpec(Section):
-    """Ask so many children each time, drawn evenly of those that are there."""
-
-    random: Count
-
-
-def _everyone(value: Any) -> Any:
-    if value != "everyone":
-        raise ValueError(f"expected everyone or {{random: 10}}, got {value!r}")
-    return value
-
-
-Select = Annotated[
-    Annotated[Literal["everyone"], BeforeValidator(_everyone), Tag("=everyone")]
-    | Annotated[RandomSpec, Tag("=random")],
-    Discriminator(lambda value: "=random" if isinstance(value, (dict, RandomSpec)) else "=everyone"),
-]
-
-
-class TierPlanSpec(Section):
-    """How a node of a tier gathers its children: which modules (patterns), how often, whom it waits for and asks."""
-
-    modules: Annotated[Names, Field(min_length=1)]
-    rounds: Count = 1
-    wait: Wait = "barrier"
-    select: Select = "everyone"
-
-
 class Optimizer(Section):
     """What turns gradients into steps."""
 
@@ -150,28 +89,6 @@ class Learning(Section):
     device_cache: bool = False  # devices keep what the frozen front makes of their samples
     weighting: dict[str, Literal["samples", "uniform"]] = Field(default_factory=dict)  # of modules (patterns)
     start: File | None = None  # weights to begin with, a file of torch.save; None: drawn from the seed
-
-
-class StageSpec(Section):
-    """One stage of the study: who trains which modules (patterns), towards what, and the plan if it has its own."""
-
-    name: Annotated[str, Field(min_length=1)]
-    at: str
-    trainable: Annotated[Names, Field(min_length=1)]
-    objective: Literal["supervised", "masked"] = "supervised"
-    epochs: Count | None = None  # None: learning.local_epochs
-    optimizer: Optimizer | None = None  # None: learning.optimizer
-    algorithm: Algorithms | None = None  # None: learning.algorithm, but on public data fedavg
-    data: Literal["own", "public"] = "own"
-    plan: dict[str, TierPlanSpec] | None = None  # None: the scenario's; {}: nobody merges
-    preinstalled: bool = False  # what the stage changed is in place everywhere when it ends, at no cost
-
-    @model_validator(mode="before")
-    @classmethod
-    def _masked(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("objective") == "masked":
-            return {"data": "public", "plan": {}} | data
-        return data
 
 
 class Evaluation(Section):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import Deadline, Evaluate, FirstOf, Plan, Size, Stage, TierPlan, barrier, simulate
+from simulator.broods import active
 from tests.simulator.worlds import Diary, device, wire
 from topologies.hierarchy import Hierarchy
 
@@ -28,6 +29,7 @@ links = st.builds(
     shared=st.booleans(),
 )
 waits = st.one_of(st.just(barrier), st.integers(1, 60).map(lambda n: Deadline(n / 2)), st.integers(1, 3).map(FirstOf))
+periods = st.dictionaries(st.sampled_from(MODULES), st.integers(1, 3))
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def worlds(draw, waits=waits, forwarding=True):
         nodes += [(*it, tier, draw(speeds), draw(st.sampled_from([shared, draw(links)]))) for it in names]
         level = [name for name, _ in names]
     subset = st.sets(st.sampled_from(MODULES))
-    return World(
+    world = World(
         draw(st.one_of(st.none(), speeds)),
         tuple(nodes),
         {m: Size(draw(st.integers(0, 60)), float(draw(st.integers(0, 300)))) for m in MODULES},
@@ -72,16 +74,39 @@ def worlds(draw, waits=waits, forwarding=True):
         {activity: float(draw(st.integers(0, 40))) for activity in ("pack", "merge")} | {"evaluate": 30.0},
         draw(plans(tiers, waits, forwarding)),
     )
+    return replace(world, stages=tuple(within_reach(world.tree(), stage) for stage in world.stages))
+
+
+def within_reach(tree, stage):
+    """The stage, in which no node waits for more children than it has."""
+    plan = Plan(stage.plan)
+    for tier, how in plan.items():
+        if isinstance(how.wait, FirstOf):
+            fewest = min(len(list(active(tree, node, stage))) for node in tree.nodes(tier))
+            plan[tier] = replace(how, wait=FirstOf(min(how.wait.k, fewest)))
+    return replace(stage, plan=plan)
 
 
 @st.composite
 def plans(draw, tiers, waits, forwarding):
     """Perhaps a pre-training in the cloud, then a federation in which tiers may only forward."""
     gathering = [t for t in tiers[:-1] if not forwarding or draw(st.integers(0, 3))]
-    plan = Plan({t: TierPlan(MODULES[: 1 + n], draw(st.integers(1, 2)), draw(waits)) for n, t in enumerate(gathering)})
+    plan = Plan({t: draw(tier_plans(MODULES[: 1 + n], waits)) for n, t in enumerate(gathering)})
     federate = Stage("federate", plan, trainable=MODULES)
     first = Stage("pretrain", at="cloud", trainable=("a", "c"), preinstalled=draw(st.booleans()))
     return (first, federate) if draw(st.booleans()) else (federate,)
+
+
+@st.composite
+def tier_plans(draw, modules, waits):
+    """Half of them plain ones; else some modules have periods, not all travel down, late ones are kept."""
+    rounds, wait, plain = draw(st.integers(1, 2)), draw(waits), draw(st.booleans())
+    if plain:
+        return TierPlan(modules, rounds, wait)
+    every = {name: turns for name, turns in draw(periods).items() if name in modules}
+    down = draw(st.sampled_from([None, modules[1:], modules[:1]]))
+    late = "drop" if wait is barrier else draw(st.sampled_from(["drop", "keep"]))
+    return TierPlan(modules, rounds, wait, late=late, every=every, down=down)
 
 
 def close(value):

@@ -78,6 +78,28 @@ def test_a_tier_sends_what_it_gathers_or_trained_and_else_passes_on_what_came():
     assert stage.sends("device", ("a", "b")) == ("a", "b", "c")
 
 
+def test_when_a_stage_ends_only_what_is_to_go_down_goes_down():
+    plan = Plan({"cloud": TierPlan(("a", "b"), down=("b",)), "room": TierPlan(("a", "b"), down=())})
+    stage = Stage("s", plan, trainable=("a", "b"))
+    assert [stage.sends(tier, ("a",)) for tier in TIERS] == [("b",), ("a",), (), ("a", "b")]
+
+
+def test_modules_go_up_at_the_end_of_their_turns_and_down_at_the_start_of_the_next():
+    plan = TierPlan(("a", "b", "c"), every={"b": 2, "c": 3}, down=("a", "b"))
+    up = ["a", "ab", "ac", "ab", "a", "abc"]
+    down = ["ab", "a", "ab", "a", "ab", "a"]
+    assert ["".join(plan.due(turn)) for turn in range(1, 7)] == up
+    assert ["".join(plan.brought(turn)) for turn in range(1, 7)] == down
+
+
+def test_only_those_who_train_can_go_on_training():
+    plan = Plan({"room": TierPlan(("a",), meanwhile="train"), "cloud": TierPlan(("a",))})
+    assert Stage("s", plan, trainable=("a",)).check(TIERS) is None
+    plan["cloud"] = TierPlan(("a",), meanwhile="train")
+    with pytest.raises(ValueError, match="its children gather, they do not train"):
+        Stage("s", plan, trainable=("a",)).check(TIERS)
+
+
 @pytest.mark.parametrize("seconds", [0, -1, math.nan])
 def test_a_deadline_is_positive(seconds):
     with pytest.raises(ValueError, match="a deadline must be > 0 s"):
@@ -89,6 +111,15 @@ def test_a_deadline_is_positive(seconds):
     [
         (lambda: FirstOf(0), "first: at least 1 child, got 0"),
         (lambda: TierPlan(("a",), rounds=0), "rounds: a whole number >= 1, got 0"),
+        (lambda: TierPlan(("a",), late="wait"), "late: drop or keep, got 'wait'"),
+        (lambda: TierPlan(("a",), late="keep"), "late: keep is of no effect where all are waited for; give a deadline"),
+        (lambda: TierPlan(("a",), meanwhile="sleep"), "meanwhile: idle or train, got 'sleep'"),
+        (lambda: TierPlan(("a",), meanwhile="train", peers=lambda: None), "meanwhile: train: not with peers"),
+        (lambda: TierPlan(("a",), every={"b": 2}), "every: b is not among the modules; those are a"),
+        (lambda: TierPlan(("a",), every={"a": 0}), "every: a: a whole number of turns >= 1, got 0"),
+        (lambda: TierPlan(("a",), every={"a": True}), "every: a: a whole number of turns >= 1, got True"),
+        (lambda: TierPlan(("a",), every={"a": 1.5}), "every: a: a whole number of turns >= 1, got 1.5"),
+        (lambda: TierPlan(("a",), down=("a", "c")), "down: c is not among the modules; those are a"),
         (lambda: Evaluate(every=0), "evaluate: every must be >= 1, got 0"),
         (lambda: Size(-1), "nbytes must be >= 0 and finite, got -1"),
         (lambda: Size(1, math.nan), "flops must be >= 0 and finite, got nan"),
