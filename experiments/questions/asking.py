@@ -15,8 +15,15 @@ from rich.table import Column, Table
 Row = Mapping[str, Any]
 
 
-def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
-    """Run a question script: ``[--quick] [--json] [--out DIR]``; a user's mistake is one message and exit status 2."""
+def ask(
+    question: str,
+    answer: Callable[[bool], Sequence[Row]],
+    draw: Callable[[Path, Sequence[Row]], object] = lambda folder, rows: None,
+) -> None:
+    """Run a question script: ``[--quick] [--json] [--out DIR]``; a user's mistake is one message and exit status 2.
+
+    *draw* puts pictures of the rows into the folder.
+    """
     from experiments.schema.mistakes import ScenarioError
 
     options = parsed(question)
@@ -28,6 +35,8 @@ def ask(question: str, answer: Callable[[bool], Sequence[Row]]) -> None:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
     keep(rows, options)
+    if options.out:
+        draw(options.out, rows)
     if not options.json:
         show(question, rows)
 
