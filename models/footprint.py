@@ -87,7 +87,7 @@ def training_step(model: Model, keys: Collection[str], samples: Samples, recipe:
     The data set itself is not counted as memory, only the batch.
     """
     device = _device(model, samples)
-    weights = {key: value for key, value in shapes(model, device).items() if key in keys}
+    weights = _weights(model, keys, samples, device)
     if not trainable_keys(weights, recipe):
         return Cost()
     some, hidden = _like(samples, rows, device), recipe.objective.hide(model, samples, rows, np.random.default_rng(0))
@@ -99,7 +99,7 @@ def training_step(model: Model, keys: Collection[str], samples: Samples, recipe:
 def prediction(model: Model, keys: Collection[str], samples: Samples, rows: int) -> Cost:
     """All tasks that a node holding *keys* can predict, for a batch of *rows* samples like these."""
     device = _device(model, samples)
-    weights = {key: value for key, value in shapes(model, device).items() if key in keys}
+    weights = _weights(model, keys, samples, device)
     inputs = _like(samples, rows, device).inputs
     tasks = predictable(samples.targets, weights)
 
@@ -145,6 +145,12 @@ def parts(samples: int, batch_size: int) -> Iterator[tuple[int, int]]:
     """How often which number of rows comes up in one pass over so many *samples*: full batches, and what is left."""
     full, left = divmod(samples, batch_size)
     return ((times, rows) for times, rows in ((full, batch_size), (1, left)) if times and rows)
+
+
+def _weights(model: Model, keys: Collection[str], samples: Samples, device: str) -> dict[str, Tensor]:
+    """The shapes of *keys*; in float64 where a modality of *samples* is."""
+    double = any(x.dtype == torch.float64 for x in samples.inputs.values())
+    return {key: value.double() if double else value for key, value in shapes(model, device).items() if key in keys}
 
 
 def _like(samples: Samples, rows: int, device: str) -> Samples:

@@ -18,11 +18,12 @@ from models.evaluation import Score, evaluate, mean_loss
 from models.federation.algorithm import FEDAVG, Algorithm
 from models.federation.asked import Asked
 from models.federation.local import Trainer
-from models.federation.wire import Parcel, compressed, parcel
+from models.federation.tally import VALUE
+from models.federation.wire import Parcel, compressed, parcel, sizes
 from models.model import Model, Tensors, ballot, initial, module
 from models.recall import Trained
 from models.signals import SIGNALS, divergence, gradient
-from models.states import Direction, Ghost, State, Vote, lazily, merge
+from models.states import Direction, Ghost, State, Vote, merge
 from models.training import Job, Recipe
 from models.trainings import Trainings
 
@@ -203,11 +204,12 @@ class Learner:
     def _loss(self, tensors: Tensors, samples: Samples) -> Tensors:
         """The mean over all samples of the loss that clients minimise, once it is asked for."""
 
-        def compute() -> dict[str, Tensor]:
-            self.settle()
-            return {"value": mean_loss(self.model, tensors, samples, self.engine.predict, self.recipe.trainable)}
+        trainable = self.recipe.trainable
 
-        return lazily(("value",), (tensors,), compute)
+        def compute() -> dict[str, Tensor]:
+            return {VALUE: mean_loss(self.model, tensors, samples, self.engine.predict, trainable)}
+
+        return self.trainings.later((VALUE,), tensors, compute)
 
     def asks(self, node: str) -> Asked:
         """What a training of *node* in this stage consists of, run by nobody."""
@@ -265,7 +267,9 @@ class Learner:
         if up and self.algorithm.uplink and this.trained:
             random = stream(self.seed, "uplink", node, self.given)
             wire, kept = compressed(self.algorithm.uplink, this, state, wire, kept, self.initial, random)
-        return Packed(self._given(wire), this.nbytes, self._given(kept), this.modules)
+        charge = self.algorithm.charge if this.beside else None
+        nbytes = this.nbytes + (charge(wire, sizes(this.trained, self.initial)) if charge else 0)
+        return Packed(self._given(wire), nbytes, self._given(kept), this.modules)
 
     def merge(
         self,
@@ -280,7 +284,12 @@ class Learner:
         algorithm = self.algorithm
         if self.uniform:
             received = [replace(vote, uniform=self.uniform) for vote in received]
-        return self._given(merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix))
+        out = merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix)
+        if direction == "down" and algorithm.figures:  # what has been since is counted anew
+            out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
+        if direction == "down" and algorithm.arrives:
+            out = algorithm.arrives(own, out)
+        return self._given(out)
 
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples: a client's own mix for a client, all of them for the nodes above."""

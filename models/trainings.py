@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torch import Tensor
 
 from models.engines import Engine, Inline
-from models.model import Model
+from models.model import Model, Tensors
 from models.recall import Public, Trained, Training
-from models.states import Ghost, Wave, depth
+from models.states import Ghost, Promise, Wave, depth
 from models.training import Job, Recipe
 
 DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows
@@ -43,6 +43,12 @@ class Trainings:
         promise = Trained(job.tensors, deeper, self._wave, self._settled, None if once else training)
         self._pending.setdefault(deeper, []).append((training, promise))
         return promise
+
+    def later(self, keys: Collection[str], tensors: Tensors, compute: Callable[[], Tensors]) -> Promise:
+        """What *compute* makes of *tensors*, not before it is asked for, so that what is pending runs together."""
+        if self.replayed or (isinstance(tensors, Ghost) and tensors.known is None):
+            return Ghost(keys)
+        return Promise(keys, max(1, depth(tensors)), self._wave, compute)
 
     def settle(self) -> None:
         """Run what is pending, shallow before deep, all of one depth together."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.federation.tally import Result, Tally, tallied
+from models.model import module
 from models.states import Direction, State, Vote
 
 FIRST, SECOND = "first_moment", "second_moment"
@@ -29,7 +30,8 @@ class Adaptive:
         self, own: State, received: Sequence[Vote], modules: Sequence[str], direction: Direction, registered: int
     ) -> State:
         """One step of the server."""
-        voted = Tally(own, received, registered, list(own.tensors)).keys
+        some = set(modules)
+        voted = Tally(own, received, registered, [key for key in own.tensors if module(key) in some]).keys
         keys = {name: dict.fromkeys([*own.extra.get(name, ()), *voted]) for name in (FIRST, SECOND)}
 
         def compute(tally: Tally) -> Result:

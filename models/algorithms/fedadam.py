@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.algorithms._adaptive import Adaptive
+from models.algorithms._knobs import below, positive
 from models.federation.algorithm import Algorithm
 
 
@@ -20,5 +21,10 @@ class Forgetting:
 
 
 def fedadam(lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3) -> Algorithm:
-    """FedAdam: the server takes a step of Adam along the mean update (Reddi et al. 2021, arXiv 2003.00295)."""
+    """FedAdam: the server takes a step of Adam along the mean update (Reddi et al. 2021, arXiv 2003.00295).
+
+    Every node that gathers does, an edge on what its own children report; moments stay where they are.
+    """
+    positive("fedadam", lr=lr, tau=tau)
+    below(1, "fedadam", beta1=beta1, beta2=beta2)
     return Algorithm(rule=Adaptive(Forgetting(beta2), lr, beta1, tau))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from models.algorithms._knobs import not_negative
 from models.federation.algorithm import Algorithm
 from models.federation.local import Extra, Toward, Trainer, anchored
 from models.model import Tensors
@@ -20,7 +21,9 @@ class Proximal:
 
 
 def fedprox(mu: float = 0.01) -> Algorithm:
-    """FedProx: clients stay near the model that they were sent (Li et al. 2020, arXiv 1812.06127)."""
-    if not mu >= 0:
-        raise ValueError(f"fedprox: mu must be >= 0, got {mu}")
+    """FedProx: clients stay near the model that they were sent (Li et al. 2020, arXiv 1812.06127).
+
+    Each is pulled to what came down from its own parent; every tier averages.
+    """
+    not_negative("fedprox", mu=mu)
     return Algorithm(local=Proximal(mu))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.algorithms._knobs import positive
 from models.federation.algorithm import Algorithm
 from models.federation.local import Extra, Trainer, combined
-from models.federation.tally import Result, Tally, tallied
+from models.federation.tally import Result, Tally, one, tallied
 from models.model import Tensors, module
 from models.optimizers import SGD
 from models.states import Direction, State, Vote
@@ -55,7 +56,10 @@ def local(state: State, train: Trainer) -> tuple[Tensors, Extra]:
 
 @dataclass(frozen=True, slots=True)
 class Controlled:
-    """x <- x + eta_g mean(y - x); c <- c + (S/N) mean(c_i+ - c_i) of S reports of N children."""
+    """x <- x + eta_g mean(y - x); c <- c + (S/N) mean(c_i+ - c_i) of S reports of N children.
+
+    A child whose report lacks a weight is none of the N of that weight.
+    """
 
     server_lr: float
 
@@ -71,13 +75,11 @@ class Controlled:
         def compute(tally: Tally) -> Result:
             weights, change = {}, {}
             for key in tally.keys:
-                copies = tally.copies(key)
-                mean = sum(copies[1:], copies[0]) / len(copies)
-                x = own.tensors[key]
-                weights[key] = mean if self.server_lr == 1 else x + (mean - x) * self.server_lr
+                counts = [one(vote) for vote in tally.voters(key)]
+                weights[key] = tally.moved(key, [n * self.server_lr for n in counts], sum(counts))
             for key in keys:
                 there = [v.state.extra[CHANGE][key] for v in received if key in v.state.extra.get(CHANGE, ())]
-                change[key] = sum(there[1:], there[0]) / registered
+                change[key] = sum(there[1:], there[0]) / (registered - len(received) + len(there))
             return weights, {ALL: _added(tally, ALL, change), CHANGE: _added(tally, CHANGE, change)}
 
         earlier = [key for key in own.extra.get(CHANGE, ()) if key not in keys]
@@ -97,5 +99,9 @@ def check(recipe: Recipe) -> None:
 
 
 def scaffold(server_lr: float = 1.0) -> Algorithm:
-    """SCAFFOLD: control variates against client drift, sent both ways (Karimireddy et al. 2020, arXiv 1910.06378)."""
+    """SCAFFOLD: control variates against client drift, sent both ways (Karimireddy et al. 2020, arXiv 1910.06378).
+
+    An edge adds to the c that came down what its children report, and reports in turn the mean of their changes.
+    """
+    positive("scaffold", server_lr=server_lr)
     return Algorithm(local=local, rule=Controlled(server_lr), up=(CHANGE,), down=(ALL,), check=check)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.algorithms import _knobs
 from models.federation.algorithm import Algorithm
 from models.model import Tensors
 
@@ -37,7 +38,9 @@ class TopK:
 
 
 def topk(share: float = 0.01, feedback: bool = True) -> Algorithm:
-    """Top-k sparsification with error feedback (Stich et al. 2018, arXiv 1809.07599)."""
-    if not 0 < share <= 1:
-        raise ValueError(f"topk: share must be above 0 and at most 1, got {share}")
+    """Top-k sparsification with error feedback (Stich et al. 2018, arXiv 1809.07599).
+
+    Of every report, an edge's too.
+    """
+    _knobs.share("topk", share=share)
     return Algorithm(uplink=TopK(share, feedback))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.federation.local import Local, Personal, plainly
 from models.model import Tensors
-from models.states import Rule, by_votes
+from models.states import Rule, State, by_votes
 from models.training import Recipe
 
 
@@ -47,10 +47,13 @@ class Algorithm:
 
     Beside the weights travel, by name: with a report what is listed in *up*, a tensor for each weight that it carries
     and the sender trains, and in *figures*, single numbers; with a model what is listed in *down*, a tensor for each
-    weight. All of it is counted from the first round on. Of the weights travels what *carries* says. *mix*: how much of
-    a model that comes down a node takes over. *personal*: by which weights a node that trains is scored. *check* raises
-    ValueError for a recipe that the algorithm cannot go with. *extra_flops* of a merge rule: FLOPs of a merge beyond
-    one addition per number and copy, of so many numbers and copies.
+    weight. All of it is counted from the first round on, by these sizes or by what *charge* makes of a state that is
+    sent and of the bytes of the weights that it sends and the stage trains. Figures are of what has been since a model
+    came down: then they are forgotten. Of the weights travels what *carries* says. *mix*: how much of a model that
+    comes down a node takes over. *arrives* makes of what a node knew before and after that what it knows. *personal*:
+    by which weights a node that trains is scored. *check* raises ValueError for a recipe that the algorithm cannot go
+    with. *extra_flops* of a merge rule: FLOPs of a merge beyond one addition per number and copy, of so many numbers
+    and copies.
     """
 
     local: Local = plainly
@@ -61,6 +64,8 @@ class Algorithm:
     down: tuple[str, ...] = ()
     carries: Callable[[str], bool] = everything
     mix: float = 1.0
+    arrives: Callable[[State, State], State] | None = None
+    charge: Callable[[State, Mapping[str, int]], int] | None = None
     personal: Personal | None = None
     check: Callable[[Recipe], None] = anyhow
     extra_flops: Callable[[int, int], float] | None = None

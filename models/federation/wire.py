@@ -55,7 +55,7 @@ def parcel(
     trained = tuple(key for key in own if module(key) in trainable)
     modules = tuple(dict.fromkeys(map(module, own)))
     beside = algorithm.up if up else algorithm.down if down else ()
-    nbytes = _size(own, initial) + len(beside) * _size(trained, initial)
+    nbytes = _size(own, initial) + (0 if algorithm.charge else len(beside) * _size(trained, initial))
     if up and algorithm.uplink and trained:
         shapes = {key: tuple(initial[key].shape) for key in trained}
         nbytes += algorithm.uplink.nbytes(shapes) - _size(trained, initial)
@@ -64,8 +64,13 @@ def parcel(
     return Parcel(own, nbytes, modules, trained, beside)
 
 
+def sizes(keys: Collection[str], initial: Tensors) -> dict[str, int]:
+    """The bytes of weights, by name."""
+    return {key: initial[key].numel() * initial[key].element_size() for key in keys}
+
+
 def _size(keys: Collection[str], initial: Tensors) -> int:
-    return sum(initial[key].numel() * initial[key].element_size() for key in keys)
+    return sum(sizes(keys, initial).values())
 
 
 def compressed(

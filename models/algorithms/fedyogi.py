@@ -1,0 +1,30 @@
+"""Yogi at the server."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.algorithms._adaptive import Adaptive
+from models.algorithms._knobs import below, positive
+from models.federation.algorithm import Algorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Additive:
+    """v = v - (1 - b2) D^2 sign(v - D^2)."""
+
+    beta2: float
+
+    def __call__(self, v: Tensor, square: Tensor) -> Tensor:
+        """The second moment."""
+        return v - square * (1 - self.beta2) * (v - square).sign()
+
+
+def fedyogi(lr: float = 0.01, beta1: float = 0.9, beta2: float = 0.99, tau: float = 1e-3) -> Algorithm:
+    """FedYogi: the server takes a step of Yogi along the mean update (Reddi et al. 2021, arXiv 2003.00295).
+
+    Every node that gathers does, an edge on what its own children report; moments stay where they are.
+    """
+    positive("fedyogi", lr=lr, tau=tau)
+    below(1, "fedyogi", beta1=beta1, beta2=beta2)
+    return Algorithm(rule=Adaptive(Additive(beta2), lr, beta1, tau))
