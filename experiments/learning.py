@@ -87,6 +87,8 @@ def _place(tree: Hierarchy, leaf: str) -> tuple[str, str]:
     group = tree.group_of(leaf)
     above = tree.path_up(group.parent) if group else tree.path_up(leaf)[1:]
     room = above[0] if above else leaf
+    if len(above) == 1 and not group:  # in a star, whoever would share a server shares a classroom
+        room = str(tree.attributes(leaf).get("cluster", room))
     campus = next((node for node in above if tree.tier(node) == "campus"), above[-1] if above else leaf)
     return campus, room
 
@@ -201,7 +203,8 @@ def _recipe(learning: Learning, spec: StageSpec, study: Study) -> Recipe:
     largest = max((len(client.train) for client in study.clients.values()), default=2)
     batch_size = max(largest, 2) if learning.batch_size == "full" else int(learning.batch_size)
     epochs = spec.epochs or learning.local_epochs
-    return Recipe(objective, optimizer, epochs, batch_size, public=spec.data == "public", clip=o.clip)
+    tasks = None if spec.tasks is None else frozenset(spec.tasks)
+    return Recipe(objective, optimizer, epochs, batch_size, public=spec.data == "public", clip=o.clip, tasks=tasks)
 
 
 def holdings(

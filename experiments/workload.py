@@ -18,10 +18,13 @@ from simulator.plan import Stage
 
 
 class LearningWorkload:
-    """A learner's work counted on its model (:mod:`models.footprint`), its states passed through unseen."""
+    """A learner's work counted on its model (:mod:`models.footprint`), its states passed through unseen.
 
-    def __init__(self, learner: Learner) -> None:
-        self.learner = learner
+    *payload*: the bytes that every message counts as, whatever is in it; None: those of what is in it.
+    """
+
+    def __init__(self, learner: Learner, payload: int | None = None) -> None:
+        self.learner, self.payload = learner, payload
         self._costs: dict[tuple[object, ...], Cost] = {}  # by what they depend on
         self._work: dict[tuple[object, ...], Work] = {}  # by node, this stage
         self._stage = ""
@@ -65,7 +68,9 @@ class LearningWorkload:
         if activity == "merge":  # as if every copy held all that the node holds of *modules*
             wanted = set(modules)
             own = {key: learner.initial[key] for key in learner.holds[node] if module(key) in wanted}
-            return merging(own, count)
+            more = learner.algorithm.extra_flops
+            numbers = sum(value.numel() for value in own.values())
+            return merging(own, count) + Cost(round(more(numbers, count)) if more else 0)
         if activity == "train":
             return self._local(node)
         return self._scoring(node, learner.held_out(node))
@@ -113,7 +118,10 @@ class LearningWorkload:
     def peak(self, stage: Stage, node: str, modules: frozenset[str]) -> float:
         """The most memory in bytes that training *modules* takes at *node*."""
         recipe = replace(self.learner.recipe_in(stage), trainable=modules)
-        return self._training(node, self.learner.samples(node, recipe), recipe).memory_bytes
+        samples = self.learner.samples(node, recipe)
+        if recipe.tasks is not None and not samples.targets:
+            return 0.0  # it has none of the stage's tasks
+        return self._training(node, samples, recipe).memory_bytes
 
     def train(self, node: str, state: State, step: int) -> State:
         """A promise of *state* after training."""
@@ -122,7 +130,8 @@ class LearningWorkload:
     def pack(self, node: str, to: str, state: State, modules: Sequence[str]) -> Packet[State]:
         """What of *modules* both hold."""
         packed = self.learner.pack(node, to, state, modules)
-        return Packet(packed.wire, packed.nbytes, packed.kept, packed.modules)
+        nbytes = packed.nbytes if self.payload is None or not packed.nbytes else self.payload
+        return Packet(packed.wire, nbytes, packed.kept, packed.modules)
 
     def merge(
         self,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, Protocol
-from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -19,10 +18,11 @@ from models.federation.algorithm import FEDAVG, Algorithm
 from models.federation.asked import Asked
 from models.federation.local import Trainer
 from models.federation.tally import VALUE
-from models.federation.wire import Parcel, compressed, parcel, sizes
-from models.model import Model, Tensors, ballot, initial, module
+from models.federation.wire import Packed, Parcel, compressed, parcel, sizes
+from models.followed import Followed
+from models.model import Model, Tensors, ballot, fitting, initial, module
 from models.recall import Trained
-from models.signals import SIGNALS, divergence, gradient
+from models.signals import SIGNALS, figure, gradient
 from models.states import Direction, Ghost, State, Vote, merge
 from models.training import Job, Recipe
 from models.trainings import Trainings
@@ -37,16 +37,6 @@ class StageLike(Protocol):
     def trainable(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What travels, its size, what the sender holds once it is delivered, and which modules it carries."""
-
-    wire: State
-    nbytes: int
-    kept: State
-    modules: tuple[str, ...]
-
-
 class _Routine(NamedTuple):
     """What a node's trainings of one stage have in common."""
 
@@ -55,7 +45,7 @@ class _Routine(NamedTuple):
     ballots: tuple[str, ...]
 
 
-class Learner:
+class Learner(Followed):
     """The learning of a whole federation, by node name.
 
     *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train. What a stage
@@ -66,9 +56,6 @@ class Learner:
     can tell a report from a model that comes down. ``train`` returns a promise: what is pending runs together when a
     value is needed, on *engine*, by default stacked in this process. All begin with the weights *start*, of any type,
     by default drawn from *seed*. Raises ValueError where *start* has other names or shapes than the model.
-
-    Every state that it gives out has a number, in the order of the calls; *live* finds those that somebody still holds.
-    So the same calls can be made again without any training (:meth:`replay`), and what is live then be put in place.
     """
 
     def __init__(
@@ -86,39 +73,26 @@ class Learner:
         allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
         engine: Engine | None = None,
     ) -> None:
+        super().__init__()
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
         self._recipes, self._algorithms, self._depths = recipes, algorithms or {}, depths or {}
         self.uniform = uniform  # modules on which every node below has one vote, however many samples it has
         self.trainings = Trainings(model, engine)
         self.allowed = {} if allowed is None else allowed
-        self.initial = initial(model, seed) if start is None else _fitting(start, initial(model, seed))
+        self.initial = initial(model, seed) if start is None else fitting(start, initial(model, seed))
         self.taught: set[str] = set()  # modules that somebody has begun to train
         self.scoring_seconds = 0.0  # wall time
-        self.given = 0  # how many states have been given out
-        self.live: WeakValueDictionary[int, State] | None = None  # those that somebody holds, where they are followed
-        self.scored: list[int] = []  # how many scores each evaluation gave
-        self.answered: list[dict[str, float]] = []  # what was signalled
-        self._answers: Iterator[Mapping[str, float]] = iter(())
-        self._replayed: Iterator[list[Score]] | None = None
         self._recipe: Recipe | None = None
         self.algorithm, self._stage = FEDAVG, ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._routines: dict[str, _Routine] = {}  # by node
+        self._parts: dict[tuple[str, frozenset[str]], Samples] = {}  # by node and tasks
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
+        self._change: tuple[State, State] | None = None  # the root's last merge in this stage: its model before, after
 
     def start(self, node: str) -> State:
         """What *node* knows before any training: the same for all."""
-        return self._given(State({key: self.initial[key] for key in self.initial if key in self.holds[node]}, {}))
-
-    def _given(self, state: State) -> State:
-        self.given += 1
-        if self.live is not None:
-            self.live[self.given] = state
-        return state
-
-    def follow(self) -> None:
-        """From now on know which states somebody holds, so that a run can be saved."""
-        self.live = WeakValueDictionary()
+        return self.giving(State({key: self.initial[key] for key in self.initial if key in self.holds[node]}, {}))
 
     @property
     def engine(self) -> Engine:
@@ -136,9 +110,9 @@ class Learner:
         return self.trainings.seconds + self.scoring_seconds
 
     def replay(self, scores: Iterator[list[Score]] | None, signals: Iterable[Mapping[str, float]] = ()) -> None:
-        """From now on train nothing and take *scores* of evaluations and *signals* from there; None: in earnest."""
-        self._replayed, self.trainings.replayed = scores, scores is not None
-        self._answers = iter(signals)
+        """From now on train nothing, as well."""
+        super().replay(scores, signals)
+        self.trainings.replayed = self.replayed
 
     def enter(self, stage: StageLike) -> None:
         """From now on clients train as *stage* says."""
@@ -147,6 +121,7 @@ class Learner:
         self.algorithm = self._algorithms.get(stage.name, FEDAVG)
         self.algorithm.check(self._recipe)
         self._parcels.clear()
+        self._change = None
         self._routines.clear()
         self._stages |= set(stage.trainable)
 
@@ -155,7 +130,9 @@ class Learner:
         return replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
 
     def trains(self, node: str) -> frozenset[str]:
-        """The modules that *node* trains in this stage, if it trains at all."""
+        """The modules that *node* trains in this stage, if it trains at all: none without a task of the stage's."""
+        if self.recipe.tasks is not None and node in self.study.clients and not self.samples(node).targets:
+            return frozenset()
         allowed = self.allowed.get((self._stage, node))
         return self.recipe.trainable if allowed is None else self.recipe.trainable & allowed
 
@@ -168,10 +145,17 @@ class Learner:
 
     def samples(self, node: str, recipe: Recipe | None = None) -> Samples:
         """What *node* trains on in this stage, or by another *recipe*."""
-        data = self.study.public if (recipe or self.recipe).public else self.study.clients[node].train
+        recipe = recipe or self.recipe
+        data = self.study.public if recipe.public else self.study.clients[node].train
         if data is None:
             raise ValueError(f"stage data: public, but the study has no public samples for {node}")
-        return data
+        if recipe.tasks is None or recipe.tasks >= data.targets.keys():
+            return data
+        key = (node, recipe.tasks)
+        if key not in self._parts:  # one object for all trainings, by which others know it again
+            targets = {task: values for task, values in data.targets.items() if task in recipe.tasks}
+            self._parts[key] = Samples(data.inputs, targets)
+        return self._parts[key]
 
     def held_out(self, node: str) -> Samples:
         """What *node*'s model is scored on, as far as it can make use of it: a client's own mix, else all classes."""
@@ -187,14 +171,14 @@ class Learner:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
         trainable = self.trains(node)
         if not trainable:
-            return self._given(state)
+            return self.giving(state)
         routine = self._routines.get(node) or self._routine(node, state, trainable)
         votes = {**state.samples}
         for name in routine.ballots:
             votes[name] = votes.get(name, 0) + routine.votes
         job = Job(node, state.tensors, routine.samples, self.seed, step, trainable)
         tensors, extra = self.algorithm.local(state, self._trainer(job, self.trainings))
-        return self._given(State(tensors, votes, state.base, extra))
+        return self.giving(State(tensors, votes, state.base, extra))
 
     def _trainer(self, job: Job, trainings: Trainings) -> Trainer:
         """Whom *job*'s local rule asks."""
@@ -223,23 +207,30 @@ class Learner:
     def _routine(self, node: str, state: State, trainable: frozenset[str]) -> _Routine:
         """What is the same in every training of *node* in this stage."""
         samples = self.samples(node)
-        names = tuple(dict.fromkeys(ballot(key) for key in state.tensors if module(key) in trainable))
+        reach = set(self.recipe.objective.reach(self.model, samples))
+        own = (key for key in state.tensors if module(key) in trainable and key in reach)
+        names = tuple(dict.fromkeys(map(ballot, own)))
         self.taught.update(map(module, names))
         self._routines[node] = routine = _Routine(samples, len(samples), names)
         return routine
 
+    def _learns(self, node: str) -> bool:
+        """Whether it has samples of its own in this stage."""
+        return self.recipe.public or node in self.study.clients
+
     def _untrained(self, node: str) -> frozenset[str]:
         """What this stage trains, but not at *node*, which could."""
-        limited = (self._stage, node) in self.allowed
+        limited = (self._stage, node) in self.allowed or node in self.study.clients
         return self.recipe.trainable - self.trains(node) if limited else frozenset()
 
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
-        twin.taught, twin._recipe, twin.live, twin.scoring_seconds = set(), None, None, 0.0
-        twin.scored, twin.answered = [], []
+        twin.fresh()
+        twin.taught, twin._recipe, twin.scoring_seconds = set(), None, 0.0
         twin.trainings, twin._stages = Trainings(self.model, Idle()), set(self._stages)
         twin._routines, twin._parcels = {}, {}
+        twin._change = None
         return twin
 
     def settle(self) -> None:
@@ -261,7 +252,7 @@ class Learner:
         own = state.tensors
         if isinstance(own, Trained):
             own = own.delivered(this.keys, self.trainings.again)
-        elif isinstance(own, Ghost) and self._replayed is not None:  # what it was need not be what is kept
+        elif isinstance(own, Ghost) and self.replayed:  # what it was need not be what is kept
             own = Ghost(own)
         wire, kept = this.sent(state), state.reported(this.modules, own, this.beside if up else ())
         if up and self.algorithm.uplink and this.trained:
@@ -269,7 +260,7 @@ class Learner:
             wire, kept = compressed(self.algorithm.uplink, this, state, wire, kept, self.initial, random)
         charge = self.algorithm.charge if this.beside else None
         nbytes = this.nbytes + (charge(wire, sizes(this.trained, self.initial)) if charge else 0)
-        return Packed(self._given(wire), nbytes, self._given(kept), this.modules)
+        return Packed(self.giving(wire), nbytes, self.giving(kept), this.modules)
 
     def merge(
         self,
@@ -289,13 +280,13 @@ class Learner:
             out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
         if direction == "down" and algorithm.arrives:
             out = algorithm.arrives(own, out)
-        return self._given(out)
+        if direction == "up" and self._depths.get(node) == 0:
+            self._change = own, out
+        return self.giving(out)
 
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples: a client's own mix for a client, all of them for the nodes above."""
-        out = self._evaluate(states) if self._replayed is None else next(self._replayed)
-        self.scored.append(len(out))
-        return out
+        return self.scoring(lambda: self._evaluate(states))
 
     def _evaluate(self, states: Mapping[str, State]) -> list[Score]:
         self.settle()
@@ -324,22 +315,21 @@ class Learner:
     signals = SIGNALS
 
     def signal(self, name: str, states: Mapping[str, State], modules: Sequence[str]) -> dict[str, float]:
-        """A figure that a schedule goes by: ``loss`` of each node on its own samples, or see :mod:`models.signals`."""
-        answer = self._signal(name, states, modules) if self._replayed is None else dict(next(self._answers))
-        self.answered.append(answer)
-        return answer
+        """A figure that a schedule goes by: see :func:`models.signals.figure`."""
+        return self.answering(lambda: self._signal(name, states, modules))
 
     def _signal(self, name: str, states: Mapping[str, State], modules: Sequence[str]) -> dict[str, float]:
         self.settle()
-        if name == "divergence":
-            return divergence(states, modules)
         if name == "gradient":
-            (node, *_), optimizer = states, self.recipe.optimizer
-            job = Job(node, states[node].tensors, self.samples(node), self.seed, 0)
-            return gradient(states, modules, self._trainer(job, self.trainings).steps * getattr(optimizer, "lr", 1.0))
-        if name != "loss":
-            raise ValueError(f"there is no signal {name!r}; there are {', '.join(sorted(SIGNALS))}")
-        return {n: float(self._loss(s.tensors, self.samples(n))["value"]) for n, s in states.items()}
+            return gradient(states, modules, self._way(), self._change)
+        jobs = {n: Job(n, s.tensors, self.samples(n), self.seed, 0) for n, s in states.items() if self._learns(n)}
+        return figure(name, states, modules, {n: self._trainer(job, self.trainings) for n, job in jobs.items()})
+
+    def _way(self) -> float:
+        """Steps x step size of a training of this stage: of the node that was the first to train."""
+        node = next(iter(self._routines))
+        job = Job(node, self.initial, self.samples(node), self.seed, 0)
+        return self._trainer(job, self.trainings).steps * float(getattr(self.recipe.optimizer, "lr", 1.0))
 
     def worth_scoring(self, node: str) -> bool:
         """Whether *node* can have a score on any task yet."""
@@ -350,14 +340,3 @@ class Learner:
         """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
         fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
         return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))
-
-
-def _fitting(start: Tensors, drawn: Tensors) -> dict[str, Tensor]:
-    """Weights to begin with, in the model's order."""
-    for key in (*drawn, *start):
-        if key not in start or key not in drawn:
-            raise ValueError(f"the weights to start from {'lack' if key in drawn else 'have another weight,'} {key}")
-        if start[key].shape != drawn[key].shape:
-            shapes = f"{tuple(start[key].shape)}, the model {tuple(drawn[key].shape)}"
-            raise ValueError(f"{key}: the weights to start from have the shape {shapes}")
-    return {key: start[key] for key in drawn}

@@ -10,13 +10,14 @@ from torch import Tensor
 
 BLOCK = 2**20  # numbers laid side by side at a time, so that they stay in the processor's cache
 SMALL = 16_384  # numbers of a tensor up to which that pays
+FEW = 8  # tensors below which to lay them side by side takes longer than to add them
 NUMPY = (torch.float32, torch.float64)
 
 
 def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """``((0 + t0 w0) + t1 w1) + ...``, every product and every sum rounded by itself."""
     first = tensors[0]
-    if not 1 <= first.numel() <= SMALL or first.dtype not in NUMPY or first.device.type != "cpu":
+    if len(tensors) < FEW or not 1 <= first.numel() <= SMALL or first.dtype not in NUMPY or first.device.type != "cpu":
         return _one_by_one(tensors, weights)
     scales = torch.tensor(weights, dtype=first.dtype).unsqueeze(1)
     twice = 2 if first.numel() == 1 else 1  # a single column would be added in the order of a tree, too

@@ -168,3 +168,14 @@ def initial(model: Model, seed: int, dtype: torch.dtype = torch.float32) -> dict
 
         out |= {f"{name}/{parameter}": value for parameter, value in block.init(draw).items()}
     return out
+
+
+def fitting(start: Tensors, drawn: Tensors) -> dict[str, Tensor]:
+    """Weights to begin with, in the model's order."""
+    for key in (*drawn, *start):
+        if key not in start or key not in drawn:
+            raise ValueError(f"the weights to start from {'lack' if key in drawn else 'have another weight,'} {key}")
+        if start[key].shape != drawn[key].shape:
+            shapes = f"{tuple(start[key].shape)}, the model {tuple(drawn[key].shape)}"
+            raise ValueError(f"{key}: the weights to start from have the shape {shapes}")
+    return {key: start[key] for key in drawn}

@@ -8,10 +8,26 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from models.federation.local import Trainer
+from models.federation.tally import VALUE
 from models.model import ballot, module
 from models.states import State
 
 SIGNALS = frozenset({"loss", "divergence", "gradient"})
+
+
+def figure(
+    name: str, states: Mapping[str, State], modules: Sequence[str], trainers: Mapping[str, Trainer]
+) -> dict[str, float]:
+    """The signal of this *name*: ``loss``, of every node that trains its mean training loss, or :func:`divergence`.
+
+    Raises ValueError for another name.
+    """
+    if name == "loss":
+        return {node: float(train.loss(states[node].tensors)[VALUE]) for node, train in trainers.items()}
+    if name == "divergence":
+        return divergence(states, modules)
+    raise ValueError(f"there is no signal {name!r}; there are {', '.join(sorted(SIGNALS))}")
 
 
 def divergence(states: Mapping[str, State], modules: Sequence[str]) -> dict[str, float]:
@@ -33,9 +49,19 @@ def divergence(states: Mapping[str, State], modules: Sequence[str]) -> dict[str,
     }
 
 
-def gradient(states: Mapping[str, State], modules: Sequence[str], way: float) -> dict[str, float]:
-    """``norm``: of the mean over nodes of how far each has come from its base, over the *way*, steps x step size."""
-    keys, total = _common(states, modules), None
+def gradient(
+    states: Mapping[str, State], modules: Sequence[str], way: float, change: tuple[State, State] | None = None
+) -> dict[str, float]:
+    """``norm``: of the last *change* of the global model, before and after it, over the *way*, steps x step size.
+
+    Before there was a change: of the mean over nodes of how far each has come from its base. After MH-FL (arXiv
+    2007.09511), where nodes train once between two changes; the mean of some nodes need not vanish at the optimum.
+    """
+    keys = _common(states, modules)
+    if change is not None:
+        before, after = (state.tensors for state in change)
+        return {"norm": float(_flat([before[key] - after[key] for key in keys if key in before]).norm()) / way}
+    total = None
     for state in states.values():
         base = {} if state.base is None else state.base.tensors
         moved = _flat([base.get(key, state.tensors[key]) - state.tensors[key] for key in keys])

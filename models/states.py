@@ -11,6 +11,7 @@ from torch import Tensor
 from models.means import weighted_sum
 from models.model import Tensors, ballot, module
 
+LONGEST = 50  # promises made of promises: they are kept in as many calls, one within another
 Direction = Literal["up", "down", "sideways", "pool", "level"]
 
 
@@ -29,6 +30,7 @@ class Promise(Mapping[str, Tensor]):
 
     shared = True  # whether another node's state may hold the very mapping
     costly = False  # whether it takes a training to know the values although nothing is pending
+    links = 0  # promises made of others, one behind another, down to what is not
 
     def __init__(self, keys: Collection[str], depth: int, wave: Wave, settle: Callable[[], Tensors]) -> None:
         self._keys: Mapping[str, object] = keys._keys if isinstance(keys, Promise) else dict.fromkeys(keys)
@@ -99,7 +101,11 @@ def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[]
     waiting = [t for t in needs if isinstance(t, Promise) and t.depth]
     if not waiting:
         return compute()
-    return Promise(keys, max(t.depth for t in waiting), waiting[0].wave, compute)
+    made = Promise(keys, max(t.depth for t in waiting), waiting[0].wave, compute)
+    made.links = 1 + max(t.links for t in waiting)
+    if made.links >= LONGEST:
+        made.fill(compute())
+    return made
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class Recipe:
     trainable: frozenset[str] = frozenset()  # modules; the others are frozen
     public: bool = False  # train on the study's public samples instead of the node's own
     clip: float | None = None  # the most that the 2-norm of a client's gradient, over all that it trains, may be
+    tasks: frozenset[str] | None = None  # whose losses count; None: all that a node has samples of
     correction: Correction | None = None  # what a step follows in place of the gradient
     purpose: str = BATCHES  # of the stream that orders the batches: a second training of a step has another
 

@@ -38,8 +38,8 @@ class DeadlineOf:
 class UtilityOf:
     """Ask the *k* of the highest utility, after Oort (Lai et al., OSDI 2021).
 
-    A child's utility is the workload's signal "loss", times (T / t)^alpha where its turn takes t seconds, more than the
-    T = *seconds* that are preferred. A share *explore* of the k are drawn from those that have never been asked; where
+    A child's utility is the workload's signal "loss" (0 for a node without samples of its own), times (T / t)^alpha
+    where its turn takes t seconds, more than the T = *seconds* that are preferred. A share *explore* of the k are drawn from those that have never been asked; where
     either kind is too few, the other fills up.
     """
 
@@ -73,7 +73,7 @@ class UtilityOf:
         losses = facts.signal("loss", children) if children else {}
         seconds = [max(facts.seconds(child), self.seconds) for child in children]
         return [
-            losses[child] * (1.0 if took == self.seconds else (self.seconds / took) ** self.alpha)
+            losses.get(child, 0.0) * (1.0 if took == self.seconds else (self.seconds / took) ** self.alpha)
             for child, took in zip(children, seconds, strict=True)
         ]
 

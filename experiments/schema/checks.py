@@ -133,7 +133,7 @@ def costs_only(
         for place, stage in enumerate(stages):
             if stage.objective != "supervised":
                 continue  # told below
-            for key in ("epochs", "optimizer", "data", "algorithm"):
+            for key in ("tasks", "epochs", "optimizer", "data", "algorithm"):
                 if getattr(stage, key) != StageSpec.model_fields[key].default:
                     yield ("stages", place, key), ONLY_COSTS
     elif data is None:

@@ -87,6 +87,11 @@ def stage_problems(topology: AnyTopology, data: Data | None, model: Model, stage
     """A stage in the wrong place, on data that is not there, or with modules that nobody has."""
     yield from unknown_tier(topology, stage.at, (*keys, "at"))
     yield from pattern_problems(stage.trainable, model, (*keys, "trainable"))
+    tasks = getattr(model, "tasks", ())
+    for place, task in enumerate(stage.tasks or ()):
+        if task not in tasks:
+            hint = nearest(task, tasks) or f"; it has {', '.join(tasks)}"
+            yield (*keys, "tasks", place), f"the model has no task {task!r}{hint}"
     if stage.objective == "masked":
         yield from _masked_problems(data, model, stage, keys)
     else:

@@ -152,6 +152,7 @@ class StageSpec(Section):
     at: str
     trainable: Annotated[Names, Field(min_length=1)]
     objective: Literal["supervised", "masked"] = "supervised"
+    tasks: Names | None = None  # whose losses are minimised; None: all
     epochs: Count | None = None  # None: learning.local_epochs
     optimizer: Optimizer | None = None  # None: learning.optimizer
     algorithm: Algorithms | None = None  # None: learning.algorithm, but on public data fedavg

@@ -16,6 +16,8 @@ from pydantic import (
 
 from experiments.schema.algorithms import FEDAVG, Algorithms
 from experiments.schema.documents import find_file
+from experiments.schema.quantities import Bytes
+from experiments.schema.quantities import Bytes
 from experiments.schema.section import Section
 
 Item = TypeVar("Item")
@@ -89,6 +91,7 @@ class Learning(Section):
     device_cache: bool = False  # devices keep what the frozen front makes of their samples
     weighting: dict[str, Literal["samples", "uniform"]] = Field(default_factory=dict)  # of modules (patterns)
     start: File | None = None  # weights to begin with, a file of torch.save; None: drawn from the seed
+    payload: Annotated[Bytes, Field(ge=1, le=1e18)] | None = None  # what every message counts as; None: what is in it
 
 
 class Evaluation(Section):

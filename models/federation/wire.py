@@ -17,6 +17,16 @@ FIGURE = 4  # bytes of a single number
 RESIDUAL = "residual"  # the name of what compression has left out so far
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What travels, its size, what the sender holds once it is delivered, and which modules it carries."""
+
+    wire: State
+    nbytes: int
+    kept: State
+    modules: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Parcel:
     """What is the same whenever a node sends these modules to another: which weights, what beside them, how large.
