@@ -113,10 +113,11 @@ def _workload(scenario: Scenario, learner: Learner, stages: Iterable[Stage]) -> 
     from experiments.device_cache import CachingWorkload, refuse_useless
     from experiments.workload import LearningWorkload
 
+    payload = None if scenario.learning.payload is None else round(scenario.learning.payload)
     if not scenario.learning.device_cache:
-        return LearningWorkload(learner)
+        return LearningWorkload(learner, payload)
     refuse_useless(learner.model, [learner.recipe_in(stage) for stage in stages])
-    return CachingWorkload(learner)
+    return CachingWorkload(learner, payload)
 
 
 def _told_apart(tree: Hierarchy, why: str) -> tuple[tuple[str, str, str], ...]:

@@ -25,8 +25,8 @@ class CachingWorkload(LearningWorkload):
     first training has kept nothing. What is learned is the same to the bit.
     """
 
-    def __init__(self, learner: Learner) -> None:
-        super().__init__(learner)
+    def __init__(self, learner: Learner, payload: int | None = None) -> None:
+        super().__init__(learner, payload)
         self._filled: set[str] = set()  # who has its features, this stage
 
     def enter(self, stage: Stage) -> None:
