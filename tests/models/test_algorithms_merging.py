@@ -143,6 +143,17 @@ def test_server_optimizers_over_three_rounds(name):
         assert state.tensors["m/w"].tolist() == pytest.approx(w.tolist(), rel=1e-13)
 
 
+def test_fedadam_as_flower_steps():
+    """v from 0, and in round t lr sqrt(1 - b2^(t+1)) / (1 - b1^(t+1))."""
+    lr, b1, b2, tau, state, w, m, v = 0.1, 0.8, 0.9, 0.05, own(1.0, -2.0), np.array([1.0, -2.0]), 0.0, 0.0
+    for t, ends in enumerate([(2.0, -1.0), (0.5, -3.0), (1.0, 1.0)], 1):
+        state = up(fedadam(lr, b1, b2, tau, v0=0.0, debias=2), state, [vote("a", *ends, votes=1.0)])
+        d = np.array(ends) - w
+        m, v = b1 * m + (1 - b1) * d, b2 * v + (1 - b2) * d**2
+        w = w + lr * np.sqrt(1 - b2 ** (t + 1)) / (1 - b1 ** (t + 1)) * m / (np.sqrt(v) + tau)
+        assert state.tensors["m/w"].tolist() == pytest.approx(w.tolist(), rel=1e-12)
+
+
 def test_qffl_by_hand():
     """D_i = L (w - w_i), h_i = q F^(q-1) ||D||^2 + L F^q, w - sum F^q D / sum h."""
     q, lipschitz, losses, w, ends = 2.0, 4.0, [0.5, 3.0], 1.0, [2.0, -1.0]
