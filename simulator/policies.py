@@ -39,8 +39,8 @@ class UtilityOf:
     """Ask the *k* of the highest utility, after Oort (Lai et al., OSDI 2021).
 
     A child's utility is the workload's signal "loss" (0 for a node without samples of its own), times (T / t)^alpha
-    where its turn takes t seconds, more than the T = *seconds* that are preferred. A share *explore* of the k are drawn from those that have never been asked; where
-    either kind is too few, the other fills up.
+    where its turn takes t seconds, more than the T = *seconds* that are preferred. A share *explore* of the k are drawn
+    from those that have never been asked; where either kind is too few, the other fills up.
     """
 
     signals: ClassVar[frozenset[str]] = frozenset({"loss"})

@@ -31,8 +31,8 @@ def fedadam(
     """FedAdam: the server takes a step of Adam along the mean update (Reddi et al. 2021, arXiv 2003.00295).
 
     Every node that gathers does, an edge on what its own children report; moments stay where they are. The second one
-    begins at *v0*, by default tau^2. As in the paper lr is not corrected for the first steps, unless *debias* says so: 1
-    as in Adam, 2 with v0 = 0 as in Flower.
+    begins at *v0*, by default tau^2. As in the paper lr is not corrected for the first steps, unless *debias* says so:
+    1 as in Adam, 2 with v0 = 0 as in Flower.
     """
     positive("fedadam", lr=lr, tau=tau)
     below(1, "fedadam", beta1=beta1, beta2=beta2)
