@@ -1,7 +1,7 @@
 """What do seconds and joules of H-FedFM's table become when they are counted honestly?
 
-The seven rows of the public prototype, simulated from its placement and channel: first with the prototype's conventions,
-where they are its own figures, then with each convention set right alone, and with all of them. Every convention is one
+The seven rows of the public prototype, simulated from its placement and channel: first with its own conventions, where
+they are its own figures, then with each convention set right alone, and with all of them. Every convention is one
 line of ``experiments/scenarios/hfedfm.yaml``. Figures are per round of the edges: those of a cycle over its rounds.
 
 ``--heads 1,5,11,...`` gives the relays' heads, one user of each cluster; without it they are drawn anew every round.

@@ -17,7 +17,6 @@ from pydantic import (
 from experiments.schema.algorithms import FEDAVG, Algorithms
 from experiments.schema.documents import find_file
 from experiments.schema.quantities import Bytes
-from experiments.schema.quantities import Bytes
 from experiments.schema.section import Section
 
 Item = TypeVar("Item")
