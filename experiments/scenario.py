@@ -25,7 +25,7 @@ from experiments.schema.plans import StageSpec, TierPlanSpec
 from experiments.schema.radio import RadioSpec
 from experiments.schema.section import Section
 from experiments.schema.sections import Baseline, Evaluation, Learning, Listed, Profiles, Records
-from experiments.schema.subjects import Data, FootprintModel, Model
+from experiments.schema.subjects import Data, FootprintModel, Model, RecordedData
 
 __all__ = ["Problem", "Scenario", "ScenarioError", "module_names", "resolve"]
 
@@ -89,7 +89,7 @@ class Scenario(Section):
         tiers = self.topology.tiers
         if not self.stages:
             update["stages"] = (StageSpec(name="federate", at=tiers[0], trainable=self._federated(tiers[0])),)
-        if not isinstance(self.model, FootprintModel):
+        if not isinstance(self.model, FootprintModel) or isinstance(self.data, RecordedData):
             evaluation = self.evaluate or Evaluation()
             if not evaluation.tiers:
                 evaluation = evaluation.model_copy(update={"tiers": (tiers[0], tiers[-1])})
@@ -97,8 +97,9 @@ class Scenario(Section):
         return self.model_copy(update=update)
 
     def _federated(self, leaf: str) -> tuple[str, ...]:
-        """Every module that some tier merges, and the offset that the leaves keep to themselves."""
+        """Every module that some tier merges or peers exchange, and the offset that the leaves keep to themselves."""
         patterns = [pattern for tier in self.plan.values() for pattern in tier.modules]
+        patterns += [p for tier in self.plan.values() if tier.peers for p in tier.peers.modules or ()]
         return resolve([*patterns, f"offset.{leaf}"], module_names(self))
 
     def dump(self) -> dict[str, Any]:

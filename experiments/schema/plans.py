@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -95,7 +96,8 @@ SELECT = {
 
 def _select_tag(value: Any) -> str:
     if isinstance(value, dict):
-        return next((f"={key}" for key in SELECT if key in value), "=everyone")
+        near = [key for given in value for key in get_close_matches(str(given), SELECT, 1)]
+        return next((f"={key}" for key in (*SELECT, *near) if key in value or key in near), "=everyone")
     return next((f"={key}" for key, kind in SELECT.items() if isinstance(value, kind)), "=everyone")
 
 
@@ -136,8 +138,8 @@ class TierPlanSpec(Section):
 
     @model_validator(mode="after")
     def _something(self) -> TierPlanSpec:
-        if not self.modules and self.peers is None:
-            raise ValueError("modules: name at least one, unless there are peers to exchange some")
+        if not self.modules and (self.peers is None or not self.peers.modules):
+            raise ValueError("modules: name at least one, or peers with modules of their own to exchange")
         if self.late == "keep" and self.wait == "barrier":
             raise ValueError("late: keep is of no effect where all are waited for; give a wait: deadline or first")
         if self.meanwhile == "train" and self.peers is not None:

@@ -25,6 +25,15 @@ QUICK = {
         "plan.cloud.rounds": "2", "stages.0.epochs": "1", "learning.local_epochs": "1", "baselines": "[]",
         "plots": "false",
     },
+    "hfedfm": {"costs.idle": "true", "plots": "false"},
+    "onboarding": {
+        "topology.classrooms": "2", "topology.devices": "3", "stages.0.plan.campus.rounds": "2",
+        "stages.1.plan.campus.rounds": "1", "plots": "false",
+    },
+    "placement_hfedfm": {
+        "topology.classrooms": "2", "topology.devices": "2", "stages.0.epochs": "1", "plan.cloud.rounds": "2",
+        "plots": "false",
+    },
     "school_day": {"plots": "false"},
     "star_schools": {"plan.cloud.rounds": "2", "baselines": "[]", "plots": "false"},
     "vilt_b32": {"plots": "false"},

@@ -72,7 +72,7 @@ KEYS_AND_TYPES = [
         "2: topology.classrooms: is missing", "2: topology.clasrooms: unknown key; did you mean 'classrooms'?"]),
     ("kind: district", "kind: distrct", ["2: topology.kind: unknown kind 'distrct'; did you mean 'district'?"]),
     ("kind: district, ", "", [
-        "2: topology: needs a kind: one of district, campus, classroom, star, rosters, data, file"]),
+        "2: topology: needs a kind: one of district, campus, classroom, star, rosters, data, hfedfm, file"]),
     ("topology: {", "topology: 3\nprofiles: {devices: {}} #", ["2: topology: expected a mapping, got 3"]),
     ("devices: 10", "devices: 2.5", ["2: topology.devices: expected a whole number, got 2.5"]),
     ("devices: 10", "devices: 0", ["2: topology.devices: must be >= 1, got 0"]),
@@ -103,7 +103,9 @@ KEYS_AND_TYPES = [
         "7: plan.cloud.select.random: is missing",
         "7: plan.cloud.select.randm: unknown key; did you mean 'random'?"]),
     ("rounds: 5", "select: {random: all}", ["7: plan.cloud.select.random: expected a whole number, got 'all'"]),
-    ("rounds: 5", "select: 2", ["7: plan.cloud.select: expected everyone or {random: 10}, got 2"]),
+    ("rounds: 5", "select: 2", [
+        "7: plan.cloud.select: expected everyone or one of {random: 10}, {deadline: 30 s}, {utility: 10}, {energy: 10}, "
+        "{carbon: 10}, {fair: 10}, got 2"]),
     ("title: A", "learning: {optimizer: {name: adam}}\ntitle: A", [
         "1: learning.optimizer.name: expected adamw or sgd, got 'adam'; did you mean 'adamw'?"]),
     ("title: A", "learning: {optimizer: {momentum: 0.9}}\ntitle: A", [
