@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.memory import fitted, fitted_sizes, short_groups
@@ -11,7 +12,8 @@ from experiments.network import beside, hierarchy, on_air
 from experiments.physics import costs_of, presence_of
 from experiments.planning import stage_of
 from experiments.scenario import Problem, Scenario, ScenarioError
-from experiments.schema.subjects import Footprint, FootprintModel
+from experiments.schema.documents import find_file
+from experiments.schema.subjects import Footprint, FootprintModel, RecordedData
 from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
 from simulator.interfaces import Workload
@@ -76,8 +78,10 @@ def _built(scenario: Scenario) -> Built:
         if short := short_groups(scenario.memory, tree, stages, sizes):
             tree = tree.unfolded(short)
         fits = fitted_sizes(scenario.memory, tree, stages, sizes)
-        costs_only = CostOnly(sizes, fits.allowed)
-        return Built(scenario, tree, costs_only, stages, evaluate, happenings=unheard + apart + fits.happenings)
+        workload: Workload[Any] = CostOnly(sizes, fits.allowed)
+        if isinstance(scenario.data, RecordedData):
+            workload = _recorded(scenario.data, sizes, fits.allowed)
+        return Built(scenario, tree, workload, stages, evaluate, happenings=unheard + apart + fits.happenings)
     import torch
 
     from experiments.engine import engine_of
@@ -100,12 +104,20 @@ def _built(scenario: Scenario) -> Built:
     beside(scenario, tree)
     _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
-    workload = _workload(scenario, learner, stages)
-    fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
+    learning = _workload(scenario, learner, stages)
+    fits = fitted(scenario.memory, tree, stages, learning.candidates, learning.peak)
     learner.allowed = fits.allowed
     return Built(
-        scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
+        scenario, tree, learning, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
     )
+
+
+def _recorded(data: RecordedData, sizes: Mapping[str, Size], allowed: Mapping[Any, frozenset[str]]) -> Workload[Any]:
+    """Costs, and what somebody else recorded."""
+    from experiments.recorded import Recorded, read_accuracies
+
+    path = find_file(data.file, Path())
+    return Recorded(CostOnly(sizes, allowed), read_accuracies(path, data.run, mended=data.mended))
 
 
 def _workload(scenario: Scenario, learner: Learner, stages: Iterable[Stage]) -> LearningWorkload:

@@ -46,8 +46,15 @@ def stage_of(scenario: Scenario, spec: StageSpec) -> Stage:
     """One stage, its patterns resolved."""
     names = module_names(scenario)
     specs = scenario.plan if spec.plan is None else spec.plan
-    tiers = Plan({tier: _tier(one, names) for tier, one in specs.items()})
+    tiers = Plan({tier: _told(tier, one, names) for tier, one in specs.items()})
     return Stage(spec.name, tiers, spec.at, resolve(spec.trainable, names), spec.preinstalled)
+
+
+def _told(tier: str, spec: TierPlanSpec, names: Sequence[str]) -> TierPlan:
+    try:
+        return _tier(spec, names)
+    except ValueError as error:
+        raise ValueError(f"plan.{tier}.{error}") from error
 
 
 def _tier(spec: TierPlanSpec, names: Sequence[str]) -> TierPlan:

@@ -15,6 +15,7 @@ from experiments.condensed import condensed
 from experiments.keeper import Keeper
 from experiments.ledger import cause_rows, node_rows
 from experiments.manifest import begun, figures, now
+from experiments.recorded import Recorded
 from experiments.scenario import Problem, Scenario, ScenarioError
 from experiments.simulation import known_after
 from experiments.store import SCENARIO, Store, UnusableError, locked
@@ -260,7 +261,7 @@ def _short(built: Built) -> bool:
 
 
 def _footprint(built: Built) -> list[dict[str, Any]]:
-    if isinstance(built.workload, CostOnly):
+    if isinstance(built.workload, CostOnly | Recorded):
         sizes = built.workload.sizes
         names = {"flops": "training_flops"}
         return [

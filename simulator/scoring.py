@@ -62,12 +62,13 @@ class Scoring(Generic[S]):
         """Score together what is waiting, every node once at a time."""
         self._working = [process for process in self._working if process.is_alive]
         waiting, self._sittings = self._sittings, []
+        model = getattr(self.workload, "label", "federated")
         while waiting:
             now: dict[str, Sitting[S]] = {}
             waiting = [sitting for sitting in waiting if now.setdefault(sitting.node, sitting) is not sitting]
             for score in self.workload.evaluate({node: sitting.state for node, sitting in now.items()}):
                 s = now[score.node]
                 tier = self.acts.nodes[s.node].tier
-                place = (s.time_s, s.at.round, s.at.turn, s.node, tier, s.moment, "federated")
+                place = (s.time_s, s.at.round, s.at.turn, s.node, tier, s.moment, model)
                 what = (score.split, score.group, score.task, score.modality, score.name, score.value)
                 self.acts.log.metrics.append(Metric(*place, *what))

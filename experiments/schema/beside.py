@@ -166,12 +166,22 @@ class TwoTimescaleSpec(Section):
     steps: Count = 1
 
 
-Law = Annotated[
-    Annotated[TaperSpec, Tag("=law:taper")]
+Law = TaperSpec | FiniteGapSpec | LinearRateSpec | TwoTimescaleSpec
+
+
+def _rounds_tag(value: Any) -> str | None:
+    if isinstance(value, dict):
+        return f"=law:{value['law']}" if "law" in value else None
+    return f"=law:{value.law}" if isinstance(value, Law) else "=number"
+
+
+Rounds = Annotated[
+    Annotated[Annotated[int, Field(ge=0)], Tag("=number")]
+    | Annotated[TaperSpec, Tag("=law:taper")]
     | Annotated[FiniteGapSpec, Tag("=law:finite_gap")]
     | Annotated[LinearRateSpec, Tag("=law:linear_rate")]
     | Annotated[TwoTimescaleSpec, Tag("=law:two_timescale")],
-    by("law"),
+    Discriminator(_rounds_tag),
 ]
 
 
@@ -179,10 +189,7 @@ class ConsensusSpec(Section):
     """Rounds of mixing among neighbours; see `simulator.consensus.Consensus`."""
 
     kind: Literal["consensus"]
-    rounds: Annotated[
-        Annotated[Annotated[int, Field(ge=0)], Tag("=number")] | Annotated[Law, Tag("=by")],
-        Discriminator(lambda value: "=number" if isinstance(value, int) else "=by"),
-    ] = 1
+    rounds: Rounds = 1
     weights: Literal["laplacian", "metropolis"] = "laplacian"
     c: Annotated[float, Field(gt=1)] = 2.0
     mixed: Literal["sums", "models"] = "sums"

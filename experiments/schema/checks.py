@@ -36,6 +36,7 @@ from experiments.schema.subjects import (
     LinearModel,
     M3TModel,
     Model,
+    RecordedData,
     StarData,
 )
 
@@ -109,6 +110,9 @@ def tasks(data: Data | None, model: Model) -> Problems:
     """A model that the data cannot teach."""
     if data is None or isinstance(model, FootprintModel):
         return
+    if isinstance(data, RecordedData):
+        yield ("data",), "recorded accuracies teach nobody: give model.footprint, or data to learn from"
+        return
     if model.kind not in KINDS[type(data)]:
         yield ("model",), f"data source {data.source} needs a model of kind {' or '.join(KINDS[type(data)])}"
         return
@@ -128,7 +132,9 @@ def costs_only(
 ) -> Problems:  # fmt: skip
     """A footprint learns nothing, and a model learns from data."""
     if isinstance(model, FootprintModel):
-        learns = {"data": data, "baselines": baselines, "evaluate": evaluate, "learning": learning != Learning()}
+        learns = {"baselines": baselines, "learning": learning != Learning()}
+        if not isinstance(data, RecordedData):
+            learns |= {"data": data, "evaluate": evaluate}
         yield from (((key,), ONLY_COSTS) for key, given in learns.items() if given)
         for place, stage in enumerate(stages):
             if stage.objective != "supervised":

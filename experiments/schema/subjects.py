@@ -77,6 +77,18 @@ class StarData(Section):
     holdout: Annotated[float, Field(gt=0, lt=1)] = 0.25
 
 
+class RecordedData(Section):
+    """No data: accuracies that somebody else recorded, a CSV with columns run, epoch, task and acc_mean (percent).
+
+    *mended*: those of its column acc_mean_if_offgrid_shifted_back. Only beside a model given by its footprint.
+    """
+
+    source: Literal["recorded"]
+    file: File
+    run: Annotated[str, Field(min_length=1)]
+    mended: bool = False
+
+
 class Trunk(Section):
     """The transformer that all tasks share; frozen: as pre-training left it."""
 
@@ -182,7 +194,8 @@ Data = Annotated[
     Annotated[CampusData, Tag("=source:campus")]
     | Annotated[DigitsData, Tag("=source:digits")]
     | Annotated[StarData, Tag("=source:star")]
-    | Annotated[VqaData, Tag("=source:vqa")],
+    | Annotated[VqaData, Tag("=source:vqa")]
+    | Annotated[RecordedData, Tag("=source:recorded")],
     by("source", "campus"),
 ]
 Model = Annotated[

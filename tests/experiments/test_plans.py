@@ -72,7 +72,7 @@ def test_when_and_what():
             },
             Relay("best", half_duplex=True, varying=Flickering(0.5)),
         ),
-        ({"kind": "consensus", "rounds": 4, "modules": ["head"]}, Consensus(4, modules=("head",))),
+        ({"kind": "consensus", "rounds": 4, "modules": ["*"]}, Consensus(4, modules=("encoder", "head"))),
         ({"kind": "gossip"}, Consensus(1, "metropolis", mixed="models", report="nobody")),
         (
             {
@@ -88,7 +88,7 @@ def test_when_and_what():
     ],
 )
 def test_what_siblings_do(peers, made):
-    built = build(scenario({"peers": peers}, **D2D))
+    built = build(scenario({"peers": peers} | ({"down": []} if peers["kind"] == "gossip" else {}), **D2D))
     assert classroom(built).peers == made
     assert Scenario.model_validate(built.scenario.dump()) == built.scenario
     spans = run(built.scenario).spans
