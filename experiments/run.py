@@ -89,6 +89,8 @@ def run(
     with beside(scenario) as apart:
         with wall.part("start-up"):
             built = build(scenario)
+            if perturb_profiles:
+                _repeatable(built)
             manifest = begun(built.scenario, started, perturb_profiles)
         with closing_engine(built):
             if out is None:
@@ -99,6 +101,16 @@ def run(
                 store.text(SCENARIO, built.scenario.to_yaml())
                 store.manifest(manifest)  # from now on the run can be gone on with
                 return Course(built, manifest, wall, watch, store, apart=apart).run()
+
+
+def _repeatable(built: Built) -> None:
+    """Refuse to rerun costs without learning where the plan goes by what is learned."""
+    for stage in built.stages:
+        for tier, plan in stage.plan.items():
+            for what, policy in (("select", plan.select), ("peers", plan.peers)):
+                if wanted := sorted(getattr(policy, "signals", ())):
+                    why = f"goes by what is learned ({', '.join(wanted)}), and its draws rerun the costs alone"
+                    raise ScenarioError([Problem("--perturb-profiles", f"plan.{tier}.{what}", why)])
 
 
 @contextmanager

@@ -13,10 +13,11 @@ from simulator.cohorts import Cohort
 from simulator.interfaces import Arrival
 from simulator.plan import FirstOf, Stage
 from simulator.policies import EnergyOf, FairOf, UtilityOf
-from simulator.selection import Indices, RandomOf
+from simulator.selection import Indices, RandomOf, everyone
 from simulator.trips import ALL, Who
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
+from topologies.sideways import clusters
 
 S = TypeVar("S")
 
@@ -129,6 +130,34 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
                     raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
 
 
+def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:
+    """Refuse peers that are named but are not there, that have no way to each other, or that not all meet."""
+    plan = stage.plan[tier]
+    assert plan.peers is not None
+    families = [tuple(Brood(tuple(active(tree, node, stage)), ())) for node in tree.nodes(tier)]
+    everyone_there = {child for family in families for child in family}
+    for name in getattr(plan.peers, "names", ()):
+        if name not in everyone_there:
+            wrong = f"{name} is no child of a {tier}" if name in tree else f"there is no node {name!r}"
+            raise ValueError(f"plan.{tier}.peers: {wrong}")
+    try:
+        for family in families:
+            plan.peers.check(tree, family)
+    except ValueError as error:
+        raise ValueError(f"plan.{tier}.peers: {error}") from error
+    some = plan.select is not everyone and getattr(plan.peers, "for_others", False)
+    if some and not all(_all_linked(tree, members) for family in families for members in clusters(tree, family)):
+        raise ValueError(
+            f"plan.{tier}.select: who is not asked may cut the others off from each other; link everyone with "
+            "everyone, or ask everyone"
+        )
+
+
+def _all_linked(tree: Hierarchy, members: Sequence[str]) -> bool:
+    """Whether each has a link to each, so that any of them can do without the others."""
+    return all(set(members) - {member} <= set(tree.peers(member)) for member in members)
+
+
 def check_needs(tree: Hierarchy, workload: object, stages: Sequence[Stage]) -> None:
     """Refuse peers that cannot do what they are to do, and policies that ask for what the workload cannot tell."""
     told: frozenset[str] = getattr(workload, "signals", frozenset())
@@ -142,5 +171,4 @@ def check_needs(tree: Hierarchy, workload: object, stages: Sequence[Stage]) -> N
                         "this workload does not tell (costs alone tell nothing); choose another, or let it learn"
                     )
             if plan.peers is not None:
-                for node in tree.nodes(tier):
-                    plan.peers.check(tree, tuple(Brood(tuple(active(tree, node, stage)), ())))
+                _check_peers(tree, stage, tier)

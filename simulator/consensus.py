@@ -39,7 +39,8 @@ class Consensus(Generic[S]):
     - *report*: one "sampled" node, all equally likely, for all: with all their votes (sums) or with the cluster's size
       as its weight (models); everyone for itself; or nobody.
 
-    Who goes on the way is left out of the rounds that follow: its weight falls to its neighbours' own copies.
+    Who goes on the way is left out of the rounds that follow: its weight falls to its neighbours' own copies. The few
+    numbers that they tell each other, votes and what a law goes by, are not charged.
     """
 
     rounds: int | Law = 1
@@ -60,6 +61,16 @@ class Consensus(Generic[S]):
             raise ValueError(f"consensus: rounds must be a whole number >= 0 or a law, got {self.rounds!r}")
         if not self.c > 1:
             raise ValueError(f"consensus: c must be > 1, got {self.c}")
+
+    @property
+    def for_others(self) -> bool:
+        """Whether one reports for all."""
+        return self.report == "sampled"
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody ever reports."""
+        return self.report == "nobody"
 
     @property
     def signals(self) -> frozenset[str]:
@@ -84,7 +95,7 @@ class Consensus(Generic[S]):
         mixing = _Mixing(cluster, states, members, matrix, pairs, self.energy == "broadcast")
         for _ in range(self._count(cluster, states, members, matrix)):
             yield from mixing.round()
-        return self._reports(cluster, states, len(members)) if cluster.due else ()
+        return self._reports(cluster, states) if cluster.due else ()
 
     def _count(
         self, cluster: Cluster[S], states: MutableMapping[str, S], members: Sequence[str], matrix: Matrix
@@ -101,7 +112,7 @@ class Consensus(Generic[S]):
         cluster.acts.notes[key] = (turn + 1, first)
         return self.rounds(Case(len(members), spectral_radius(matrix), turn + 1, signals, first))
 
-    def _reports(self, cluster: Cluster[S], states: MutableMapping[str, S], size: int) -> Sequence[Report[S]]:
+    def _reports(self, cluster: Cluster[S], states: MutableMapping[str, S]) -> Sequence[Report[S]]:
         here = cluster.here()
         if self.report == "nobody" or not here:
             return ()
@@ -109,7 +120,7 @@ class Consensus(Generic[S]):
             return [Report(member, states[member]) for member in here]
         chosen = here[int(cluster.random("sampled").integers(len(here)))]
         _pool(cluster, states, chosen, here)
-        return (Report(chosen, states[chosen], None if self.mixed == "sums" else float(size)),)
+        return (Report(chosen, states[chosen], None if self.mixed == "sums" else float(len(here))),)
 
 
 def gossip(
@@ -171,10 +182,9 @@ def _level(cluster: Cluster[S], states: MutableMapping[str, S], members: Sequenc
 
 def _pool(cluster: Cluster[S], states: MutableMapping[str, S], chosen: str, members: Sequence[str]) -> None:
     """Give the votes of all to one, whose model stays as it is."""
-    workload, modules = cluster.workload, cluster.modules
     if len(members) < 2:
         return
     received = [Arrival(m, states[m], weight=float(m == chosen)) for m in members]
-    kept = {m: workload.pack(m, chosen, states[m], modules).kept for m in members if m != chosen}
-    states[chosen] = workload.merge(chosen, states[chosen], received, modules, "pool", len(cluster.members))
+    kept = {m: cluster.without_votes(m, chosen, states[m]) for m in members if m != chosen}
+    states[chosen] = cluster.workload.merge(chosen, states[chosen], received, cluster.due, "pool", len(cluster.members))
     states.update(kept)

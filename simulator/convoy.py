@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import networkx as nx
 from simpy import Event
 
-from simulator.interfaces import Arrival, Direction, Packet
+from simulator.interfaces import Arrival, Packet
 from simulator.radios import Radios
 from simulator.sideways import Cluster, computing, deliver, together
 from topologies.relays import tree_of
@@ -55,7 +55,8 @@ class Convoy(Generic[S]):
             for a, b in pairwise(self.paths[sender]):
                 if not (yield from self.send(a, b, packet)):
                     return
-            self.arrived[sender], self.kept[sender] = packet.wire, packet.kept
+            kept = self.cluster.without_votes(sender, self.head, self.states[sender])
+            self.arrived[sender], self.kept[sender] = packet.wire, kept
 
         yield from together(self.cluster, [carry(sender) for sender in self.senders()])
 
@@ -87,8 +88,7 @@ class Convoy(Generic[S]):
             packet = workload.pack(node, to, state, modules)
             if not (yield from self.send(node, to, packet)):
                 return None
-            own = workload.pack(node, to, self.states[node], modules).kept if came else packet.kept
-            return node, packet.wire, {**kept, node: own}
+            return node, packet.wire, {**kept, node: self.cluster.without_votes(node, to, self.states[node])}
 
         self.arrived, self.kept = yield from collect(self.head)
 
@@ -99,12 +99,10 @@ class Convoy(Generic[S]):
         if len(received) > 1:
             if not (yield from computing(cluster, head, "merge", len(received))):
                 return False
-            how: Direction = "pool" if cluster.due else "sideways"
-            modules, count = cluster.modules, len(cluster.members)
-            states[head] = cluster.workload.merge(head, states[head], received, modules, how, count)
+            states[head] = cluster.merged(head, states[head], received)
             if cluster.due:
                 states.update(self.kept)
-        return cluster.acts.nodes[head].here
+        return head in cluster.here()
 
     def send_back(self, onward: Mapping[str, Sequence[str]]) -> Generator[Event, Any, None]:
         """The head's copy goes out along a tree: each node passes it on to all *onward* as soon as it has it."""

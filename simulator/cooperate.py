@@ -45,6 +45,16 @@ class Cooperate(Generic[S]):
             if not self.size(name) >= 0:
                 raise ValueError(f"cooperate: nbytes of {name} must be >= 0, got {self.size(name)}")
 
+    @property
+    def for_others(self) -> bool:
+        """Whether a helper reports for those that it helps."""
+        return self.result == "pooled"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Whom it names."""
+        return self.helped
+
     def size(self, node: str) -> int:
         """Bytes of a helped node's samples. ValueError where nobody said."""
         if isinstance(self.nbytes, int):
@@ -90,11 +100,11 @@ class Cooperate(Generic[S]):
             if not (yield from deliver(cluster, node, helper, samples)):
                 return False
             acts.notes["samples", node] = helper
-        step = acts.notes.get(("trained", node), 0)
+        step = cluster.steps[node]
         if not (yield from _train(cluster, node, helper, step)):
             return False
         trained = workload.train(node, states[node], step)
-        acts.notes["trained", node] = step + 1
+        cluster.steps[node] += 1
         packet = workload.pack(node, helper, trained, modules)
         if self.result == "back":
             if (yield from deliver(cluster, helper, node, packet)):
@@ -104,9 +114,8 @@ class Cooperate(Generic[S]):
         if not (yield from computing(cluster, helper, "merge", 2)):
             return False
         received = [Arrival(helper, states[helper]), Arrival(node, packet.wire)]
-        how: Literal["pool", "sideways"] = "pool" if cluster.due else "sideways"
-        states[helper] = workload.merge(helper, states[helper], received, modules, how, 2)
-        states[node] = packet.kept if cluster.due else trained
+        states[helper] = cluster.merged(helper, states[helper], received)
+        states[node] = cluster.without_votes(node, helper, trained)
         return True
 
     def _helper(self, cluster: Cluster[S], graph: nx.DiGraph, node: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import Any, Generic, TypeVar
 
 from simpy import Event, Interrupt, Process
@@ -14,13 +14,14 @@ from simulator.turns import Turn
 from topologies.sideways import clusters
 
 S = TypeVar("S")
-Exchange = Callable[[tuple[str, ...]], Generator[Event, Any, Sequence[Report[S]]]]
+Exchange = Callable[[tuple[str, ...], Collection[str]], Generator[Event, Any, Sequence[Report[S]]]]
 
 
 class Meeting(Generic[S]):
     """One cluster in one turn. It begins when all *members* that have not left have come, and ends with their reports.
 
-    *exchange* is what they do, in one process; it is interrupted when the last of them has left.
+    *exchange* is what they do, in one process, told who begins and who has not left; it is interrupted when the last of
+    them has left.
     """
 
     def __init__(self, acts: Acts, members: Sequence[str], exchange: Exchange[S]) -> None:
@@ -57,7 +58,7 @@ class Meeting(Generic[S]):
             return
         reports: Sequence[Report[S]] = ()
         try:
-            reports = yield from self.exchange(members)
+            reports = yield from self.exchange(members, self.members)
         except Interrupt as cut:
             if self.members:  # else nobody waits any more
                 self.acts.happen(members[0], "apart", f"what it did with its peers was cut: {cut.cause}")
@@ -71,9 +72,11 @@ def meetings(knowledge: Knowledge[S], turn: Turn, children: Sequence[str], seed:
     assert plan.peers is not None
     peers, modules = plan.peers, plan.modules if plan.peers.modules is None else plan.peers.modules
 
-    def exchange(members: tuple[str, ...]) -> Generator[Event, Any, Sequence[Report[S]]]:
+    due = tuple(name for name in modules if name in turn.due)
+
+    def exchange(members: tuple[str, ...], staying: Collection[str]) -> Generator[Event, Any, Sequence[Report[S]]]:
         place = (turn.node, members, modules, turn.at)
-        cluster = Cluster(acts, knowledge.workload, *place, bool(turn.due), seed, turn.last)
+        cluster = Cluster(acts, knowledge.workload, *place, due, seed, turn.last, staying, knowledge.steps)
         return peers(cluster, knowledge.states)
 
     found: dict[str, Meeting[S]] = {}

@@ -104,6 +104,8 @@ class TierPlan:
             raise ValueError("late: keep is of no effect where all are waited for; give a deadline or first: k as well")
         if self.meanwhile == "train" and self.peers is not None:
             raise ValueError("meanwhile: train: not with peers, since those that do not report would have to idle")
+        if self.peers is not None:
+            self._check_peers(self.peers)
         for name, where in ((n, w) for w, names in (("every", self.every), ("down", self.down or ())) for n in names):
             if name not in self.modules:
                 raise ValueError(f"{where}: {name} is not among the modules; those are {', '.join(self.modules)}")
@@ -111,8 +113,24 @@ class TierPlan:
             if isinstance(turns, bool) or not isinstance(turns, int) or turns < 1:
                 raise ValueError(f"every: {name}: a whole number of turns >= 1, got {turns!r}")
 
+    def _check_peers(self, peers: Sideways[Any]) -> None:
+        if peers.modules is not None and not peers.modules:
+            raise ValueError("peers: modules: name at least one, or leave it out: all of the tier's")
+        if getattr(peers, "silent", False) and self.downward:
+            raise ValueError(
+                "peers: nobody reports, and what comes down would replace what peers have learned; give down: []"
+            )
+        left_out = [name for name in self.modules if peers.modules is not None and name not in peers.modules]
+        if getattr(peers, "for_others", False) and left_out:
+            raise ValueError(
+                f"peers: one reports for others, who do not send it {', '.join(left_out)}; add that to peers.modules "
+                "or take it from the tier's modules"
+            )
+
     def due(self, turn: int) -> tuple[str, ...]:
         """What is reported at the end of a *turn*, the first being 1."""
+        if getattr(self.peers, "silent", False):
+            return ()
         if not self.every:
             return self.modules
         return tuple(name for name in self.modules if turn % self.every.get(name, 1) == 0)
@@ -169,6 +187,12 @@ class Stage:
         if below:
             raise ValueError(f"stage {self.name}: {below[0]} cannot gather what {self.at} trains: it is not above it")
         upper = [t for t in tiers if t in self.plan][:-1]
+        helping = [t for t in upper if getattr(self.plan[t].peers, "helped", ())]
+        if helping:
+            raise ValueError(
+                f"stage {self.name}: plan.{helping[0]}.peers: nobody can be helped there: its children gather, they do "
+                "not train"
+            )
         busy = [t for t in upper if self.plan[t].meanwhile == "train"]
         if busy:
             raise ValueError(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import networkx as nx
 from simpy import Event
@@ -46,12 +46,18 @@ class Relay(Generic[S]):
     broadcast: Broadcast = "always"
     varying: Varying = steady
     modules: tuple[str, ...] | None = None
+    for_others: ClassVar[bool] = True  # one reports for all
 
     def __post_init__(self) -> None:
         if isinstance(self.head, str) and self.head not in HEADS:
             raise ValueError(f"relay: head must be {', '.join(HEADS)} or a function, got {self.head!r}")
         if self.broadcast not in get_args(Broadcast):
             raise ValueError(f"relay: broadcast must be {', '.join(get_args(Broadcast))}, got {self.broadcast!r}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The heads that are given."""
+        return getattr(self.head, "names", ())
 
     def check(self, tree: Hierarchy, children: Sequence[str]) -> None:
         """Refuse a cluster whose links do not connect it, and one without its given head."""
@@ -80,7 +86,7 @@ class Relay(Generic[S]):
             return ()
         if self.broadcast == "always" or (self.broadcast == "between" and not cluster.due):
             yield from convoy.send_back(tree_of(paths_from(graph, head)))
-        return (Report(head, states[head]),) if cluster.due and cluster.acts.nodes[head].here else ()
+        return (Report(head, states[head]),) if cluster.due and head in cluster.here() else ()
 
 
 def _timed(cluster: Cluster[S], states: Mapping[str, S], varying: Varying) -> nx.DiGraph:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Generator, Iterable, MutableMapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from zlib import crc32
 
@@ -12,7 +13,7 @@ import numpy as np
 from simpy import Event, Interrupt
 
 from simulator.acts import Acts, GoneError
-from simulator.interfaces import Activity, Packet, Workload
+from simulator.interfaces import Activity, Arrival, Packet, Workload
 from simulator.records import At
 from topologies.sideways import neighbours
 from topologies.streams import stream
@@ -39,8 +40,9 @@ class Report(Generic[S]):
 class Cluster(Generic[S]):
     """Siblings that have computed, in child order, at a place of the run.
 
-    *modules* are what travels between them. *due*: something is to be reported in this turn; *last*: nothing comes
-    after this turn before the parent itself reports.
+    *modules* are what travels between them, *due* those of them that are to be reported in this turn; *last*: nothing
+    comes after this turn before the parent itself reports. *staying*: who has not left since (all, if not given);
+    *steps*: how often each node has trained.
     """
 
     acts: Acts
@@ -49,9 +51,11 @@ class Cluster(Generic[S]):
     members: tuple[str, ...]
     modules: tuple[str, ...]
     at: At
-    due: bool
+    due: tuple[str, ...]
     seed: int
     last: bool
+    staying: Collection[str] | None = None
+    steps: Counter[str] = field(default_factory=Counter)
 
     @property
     def name(self) -> str:
@@ -60,8 +64,19 @@ class Cluster(Generic[S]):
         return f"{self.parent}|{attributes.get('cluster', '')}"
 
     def here(self) -> list[str]:
-        """The members that have not gone since."""
-        return [member for member in self.members if self.acts.nodes[member].here]
+        """The members that have not gone since, not even for a while."""
+        staying = self.members if self.staying is None else self.staying
+        return [member for member in self.members if member in staying and self.acts.nodes[member].here]
+
+    def merged(self, node: str, own: S, received: Sequence[Arrival[S]]) -> S:
+        """*own* merged with what a member received; of what is due it takes over the votes, too."""
+        rest, count = [name for name in self.modules if name not in self.due], len(self.members)
+        out = self.workload.merge(node, own, received, rest, "sideways", count) if rest else own
+        return self.workload.merge(node, out, received, self.due, "pool", count) if self.due else out
+
+    def without_votes(self, node: str, to: str, state: S) -> S:
+        """What a member holds whose report of what is due another one makes."""
+        return self.workload.pack(node, to, state, self.due).kept if self.due else state
 
     def random(self, purpose: str) -> np.random.Generator:
         """The stream of a purpose in this turn."""

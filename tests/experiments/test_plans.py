@@ -189,3 +189,16 @@ def test_an_edge_dies_at_half_time():
     result = run(scenario(presence=presence))
     gone = {h.node for h in result.log.happenings if h.kind == "absent"}
     assert gone == {"campus0/room0"}
+
+
+def test_draws_of_profiles_are_refused_where_the_plan_goes_by_what_is_learned():
+    learned = {
+        "model": {"kind": "mlp", "hidden": [4]},
+        "data": {"source": "digits", "partition": {"kind": "dirichlet", "alpha": 1.0}},
+    }
+    plan = {"classroom": {"modules": ["*"], "select": {"utility": 2}}, "campus": {"modules": ["*"]}}
+    spec = Scenario.model_validate(COSTS | learned | {"plan": plan})
+    with pytest.raises(
+        ScenarioError, match=r"--perturb-profiles: plan.classroom.select: goes by what is learned \(loss\)"
+    ):
+        run(spec, perturb_profiles=2)

@@ -1,15 +1,18 @@
 """Siblings that do something among themselves before they report: when they begin, who reports, who is waited for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from simulator import CostOnly, Deadline, FirstOf, Plan, RandomOf, Size, Stage, TierPlan, barrier
+from simulator.cooperate import Cooperate
 from simulator.presence import Timetable, Windows
+from simulator.relay import Relay
 from simulator.run import federation
 from simulator.sideways import Report
 from tests.simulator.worlds import Diary, device, room, times, wire
-from topologies import Hierarchy
+from topologies import Hierarchy, classroom
+from topologies.sideways import everyone, join
 
 NBYTES = 8  # 64 bits: 1 s each way
 
@@ -33,7 +36,7 @@ class Talk:
 
     def __call__(self, cluster, states):
         env = cluster.acts.env
-        self.met.append((env.now, cluster.members, cluster.modules, cluster.due, cluster.last, str(cluster.at)))
+        self.met.append((env.now, cluster.members, cluster.modules, bool(cluster.due), cluster.last, str(cluster.at)))
         try:
             yield env.timeout(self.seconds)
         except BaseException as why:
@@ -228,3 +231,52 @@ def test_scores_before_and_after_they_meet():
     assert [(m.time_s, m.moment, m.value) for m in log.metrics if m.node == "tablet0"] == [
         (2.0, "before_merge", 2), (4.0, "after_merge", 3)
     ]  # fmt: skip
+
+
+def test_who_is_helped_does_not_train_itself():
+    """In every turn one training for each of the three: the helper's own, and the other's at the helper's processor."""
+    tree = classroom(devices=3, device="chromebook_n100", access="wifi6_40mhz_2x2")
+    join(tree, everyone(tree.children(tree.root)), "wifi_direct")
+    first = tree.children(tree.root)[0]
+    plan = Plan({"classroom": TierPlan(("m",), 2, peers=Cooperate((first,), 1000))})
+    workload = CostOnly({"m": Size(1000, 1e9)})
+    log, _ = federation(tree, workload, [Stage("s", plan, "device", ("m",))])
+    spans = log.frame("spans")
+    trained = spans[spans.activity == "train"]
+    assert first not in set(trained.node)
+    assert len(trained) == 2 * 3
+
+
+def test_votes_of_what_is_not_due_stay_with_their_members():
+    """A relay in two turns, one module due in the second only: shares are those of a run without peers."""
+    votes = {}
+
+    class Counting(CostOnly):
+        def start(self, node):
+            return {"a": 0, "b": 0}
+
+        def train(self, node, state, step):
+            return {name: n + 1 for name, n in state.items()}
+
+        def pack(self, node, to, state, modules):
+            packet = super().pack(node, to, None, modules)
+            kept = {name: 0 if name in packet.modules else n for name, n in state.items()}
+            return replace(packet, wire={n: state[n] for n in packet.modules}, kept=kept)
+
+        def merge(self, node, own, received, modules, direction, count):
+            if direction == "sideways":
+                votes.setdefault(node, []).append([arrival.state.get("b", 0) for arrival in received])
+            if direction == "pool":
+                return own | {name: sum(arrival.state.get(name, 0) for arrival in received) for name in modules}
+            if direction == "up":
+                return own | {name: own[name] + sum(a.state.get(name, 0) for a in received) for name in modules}
+            return own
+
+    tree = classroom(devices=3, device="chromebook_n100", access="wifi6_40mhz_2x2")
+    join(tree, everyone(tree.children(tree.root)), "wifi_direct")
+    relay = Relay(broadcast="never")
+    plan = Plan({"classroom": TierPlan(("a", "b"), 2, every={"b": 2}, peers=relay)})
+    workload = Counting({"a": Size(1000, 1e9), "b": Size(1000, 1e9)})
+    log, states = federation(tree, workload, [Stage("s", plan, "device", ("a", "b"))])
+    assert votes == {tree.children(tree.root)[0]: [[1, 1, 1]]}  # in the first turn, and nobody's are taken over
+    assert states[tree.root] == {"a": 2 * 3, "b": 2 * 3}

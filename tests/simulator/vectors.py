@@ -1,5 +1,6 @@
 """Siblings whose models are vectors with votes, and a way to have them meet without a federation around."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -110,11 +111,15 @@ def meet(tree, policy, states, *, workload=None, due=False, costs=None, gone=Non
         yield env.timeout(seconds)
         acts.nodes[node].leave("left")
 
+    steps = Counter()
+
     def go():
         for turn in range(turns):
             there = tuple(m for m in tree.children("room") if acts.nodes[m].here)
             at, modules = At(1, (turn,)), tuple(workload.sizes)
-            cluster = Cluster(acts, workload, "room", there, modules, at, due, seed, turn == turns - 1)
+            cluster = Cluster(
+                acts, workload, "room", there, modules, at, modules if due else (), seed, turn == turns - 1, None, steps
+            )
             try:
                 reports.extend((yield from policy(cluster, states)))
             except simpy.Interrupt:
