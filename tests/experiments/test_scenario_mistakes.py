@@ -104,8 +104,8 @@ KEYS_AND_TYPES = [
         "7: plan.cloud.select.randm: unknown key; did you mean 'random'?"]),
     ("rounds: 5", "select: {random: all}", ["7: plan.cloud.select.random: expected a whole number, got 'all'"]),
     ("rounds: 5", "select: 2", [
-        "7: plan.cloud.select: expected everyone or one of {random: 10}, {deadline: 30 s}, {utility: 10}, {energy: 10}, "
-        "{carbon: 10}, {fair: 10}, got 2"]),
+        "7: plan.cloud.select: expected everyone or one of {random: 10}, {deadline: 30 s}, {utility: 10}, "
+        "{energy: 10}, {carbon: 10}, {fair: 10}, got 2"]),
     ("title: A", "learning: {optimizer: {name: adam}}\ntitle: A", [
         "1: learning.optimizer.name: expected adamw or sgd, got 'adam'; did you mean 'adamw'?"]),
     ("title: A", "learning: {optimizer: {momentum: 0.9}}\ntitle: A", [

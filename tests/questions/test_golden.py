@@ -12,17 +12,22 @@ import pytest
 from experiments.questions import (
     async_stragglers,
     delay_aware,
+    edge_failure,
     embodied_table,
     hfedfm_learned,
     hierarchy_vs_star,
+    mhfl_consensus,
     sign_flippers,
+    tthf,
     what_a_campus_learns,
+    what_stays_local,
     who_can_take_part,
 )
 from experiments.schema.documents import find_file
 
 COSTS = ("clock s", "energy J", "to cloud MB", "s per merge", "s per round")
 COSTS += ("s a round", "J a round", "own bytes, s", "own bytes, J", "energy kJ")
+COSTS += ("from classes MB", "from schools MB", "uplinks", "dies at s", "last score at s")
 
 
 def star_is_at_hand():
@@ -43,7 +48,11 @@ NEEDS_STAR = pytest.mark.skipif(not star_is_at_hand(), reason="star.csv is not u
         what_a_campus_learns,
         async_stragglers,
         delay_aware,
+        edge_failure,
+        mhfl_consensus,
         sign_flippers,
+        tthf,
+        pytest.param(what_stays_local, marks=NEEDS_STAR),
         embodied_table,
         hfedfm_learned,
         pytest.param(who_can_take_part, marks=NEEDS_HF),

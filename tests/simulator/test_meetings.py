@@ -277,6 +277,6 @@ def test_votes_of_what_is_not_due_stay_with_their_members():
     relay = Relay(broadcast="never")
     plan = Plan({"classroom": TierPlan(("a", "b"), 2, every={"b": 2}, peers=relay)})
     workload = Counting({"a": Size(1000, 1e9), "b": Size(1000, 1e9)})
-    log, states = federation(tree, workload, [Stage("s", plan, "device", ("a", "b"))])
+    _, states = federation(tree, workload, [Stage("s", plan, "device", ("a", "b"))])
     assert votes == {tree.children(tree.root)[0]: [[1, 1, 1]]}  # in the first turn, and nobody's are taken over
     assert states[tree.root] == {"a": 2 * 3, "b": 2 * 3}
