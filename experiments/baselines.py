@@ -15,6 +15,7 @@ from experiments.learning import learner_of
 from experiments.pooled import POOLED, pooled_scores
 from models.evaluation import Score, evaluate
 from models.federate import Federation, Node
+from models.federation.algorithm import FEDAVG
 from models.learner import Learner
 from models.states import State
 from simulator.plan import Stage
@@ -58,6 +59,7 @@ def alone(
     """Every client after as many trainings as the last stage's plan gives it, with nobody to share with."""
     last = stages[-1]
     learner.enter(last)
+    learner.algorithm = FEDAVG  # who shares with nobody has nobody's corrections either
     states = {node: start[node] for node in learner.study.clients}
     for step in range(trainings(last)):
         states = {node: learner.train(node, state, step) for node, state in states.items()}

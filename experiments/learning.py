@@ -193,6 +193,9 @@ def _start(learning: Learning) -> dict[str, Tensor] | None:
         raise ValueError(f"learning.start: {path} is no file of weights as torch.save writes it ({error})") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"learning.start: {path} must hold a dictionary of tensors by module/parameter")
+    for key, value in found.items():
+        if value.dtype != torch.float32 or not bool(value.isfinite().all()):
+            raise ValueError(f"learning.start: {key} must hold finite numbers of type float32, got {value.dtype}")
     return found
 
 

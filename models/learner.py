@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -85,6 +86,7 @@ class Learner(Followed):
         self._recipe: Recipe | None = None
         self.algorithm, self._stage = FEDAVG, ""
         self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
+        self._packs: Counter[str] = Counter()  # of reports that were made smaller, by node
         self._routines: dict[str, _Routine] = {}  # by node
         self._parts: dict[tuple[str, frozenset[str]], Samples] = {}  # by node and tasks
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
@@ -229,7 +231,7 @@ class Learner(Followed):
         twin.fresh()
         twin.taught, twin._recipe, twin.scoring_seconds = set(), None, 0.0
         twin.trainings, twin._stages = Trainings(self.model, Idle()), set(self._stages)
-        twin._routines, twin._parcels = {}, {}
+        twin._routines, twin._parcels, twin._packs = {}, {}, Counter()
         twin._change = None
         return twin
 
@@ -256,7 +258,8 @@ class Learner(Followed):
             own = Ghost(own)
         wire, kept = this.sent(state), state.reported(this.modules, own, this.beside if up else ())
         if up and self.algorithm.uplink and this.trained:
-            random = stream(self.seed, "uplink", node, self.given)
+            random = stream(self.seed, "uplink", node, self._packs[node])
+            self._packs[node] += 1
             wire, kept = compressed(self.algorithm.uplink, this, state, wire, kept, self.initial, random)
         charge = self.algorithm.charge if this.beside else None
         nbytes = this.nbytes + (charge(wire, sizes(this.trained, self.initial)) if charge else 0)

@@ -257,5 +257,20 @@ def _replaced(own: State, other: State, modules: set[str], mix: float) -> State:
 
     whole = mix == 1 and len(keys) == len(mine) == len(theirs) and getattr(theirs, "shared", True)
     tensors = theirs if whole else lazily(mine, [mine, theirs], compute)
-    base = other if other.base is None else State(other.tensors, other.samples, None, other.extra)
-    return State(tensors, own.samples, base, {**own.extra, **other.extra} if other.extra else own.extra)
+    return State(
+        tensors, own.samples, _base(own.base, other), {**own.extra, **other.extra} if other.extra else own.extra
+    )
+
+
+def _base(before: State | None, other: State) -> State:
+    """What has been brought down so far: of what *other* does not bring, what came *before*."""
+    older = {} if before is None else before.tensors
+    if all(key in other.tensors for key in older):
+        return other if other.base is None else State(other.tensors, other.samples, None, other.extra)
+
+    def compute() -> dict[str, Tensor]:
+        return {**{key: older[key] for key in older}, **{key: other.tensors[key] for key in other.tensors}}
+
+    keys = dict.fromkeys((*older, *other.tensors))
+    extra = {**(before.extra if before else {}), **other.extra}
+    return State(lazily(keys, [older, other.tensors], compute), other.samples, None, extra)

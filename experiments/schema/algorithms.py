@@ -83,6 +83,10 @@ def algorithm_of(specs: tuple[AlgorithmSpec, ...]) -> Algorithm:
     """The one that they are together. Raises ValueError."""
     from models.federation.algorithm import composed
 
+    names = [spec.name for spec in specs]
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is named twice; give it once, with its knobs")
     return composed({spec.name: _made(spec) for spec in specs})
 
 

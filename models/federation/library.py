@@ -6,7 +6,9 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from models import algorithms
 from models.federation.algorithm import Algorithm
@@ -31,8 +33,8 @@ def find(name: str) -> Make:
     try:
         module = import_module(place if attribute else f"{algorithms.__name__}.{name}")
         make = getattr(module, attribute or name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"algorithm {name}: {error}") from error
+    except Exception as error:  # of somebody else's file
+        raise ValueError(f"algorithm {name}: {type(error).__name__}: {error}") from error
     if not callable(make):
         raise ValueError(f"algorithm {name}: not something that makes an algorithm")
     return make
@@ -54,13 +56,27 @@ def made(name: str, values: Mapping[str, Any]) -> Algorithm:
     missing = next((k for k, default in known.items() if default is inspect.Parameter.empty and k not in values), None)
     if missing is not None:
         raise ValueError(f"algorithm {name}: {missing} must be given")
+    kinds = get_type_hints(make)
+    for knob, value in values.items():
+        _check(name, knob, kinds.get(knob, Any), value)
     try:
         algorithm = make(**values)
-    except TypeError as error:
-        raise ValueError(f"algorithm {name}: {error}") from error
+    except ValueError:
+        raise
+    except Exception as error:  # of somebody else's function
+        raise ValueError(f"algorithm {name}: {type(error).__name__}: {error}") from error
     if not isinstance(algorithm, Algorithm):
         raise ValueError(f"algorithm {name}: made {type(algorithm).__name__}, not an Algorithm")
     return algorithm
+
+
+def _check(name: str, knob: str, kind: Any, value: Any) -> None:
+    """Refuse a text for a number, a number for a yes or no, and what is not finite."""
+    try:
+        TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
+    except ValidationError as error:
+        said = error.errors(include_url=False)[0]["msg"]
+        raise ValueError(f"algorithm {name}: {knob}: {said[0].lower()}{said[1:]}, got {value!r}") from error
 
 
 def paper(make: Make) -> str:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from experiments.build import build
 from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
 from models.model import initial
@@ -85,6 +86,10 @@ def test_an_algorithm_of_ones_own_is_a_small_file_beside_the_scenario(tmp_path):
         ({"algorithm": {"name": "fedprox", "mu": -1.0}}, "mu must be >= 0"),
         ({"algorithm": ["fedprox", "scaffold"]}, "fedprox and scaffold cannot be combined: both change 'local'"),
         ({"algorithm": 3}, "expected a name such as fedavg"),
+        ({"algorithm": {"name": "topk", "feedback": "no"}}, "feedback: input should be a valid boolean, got 'no'"),
+        ({"algorithm": {"name": "fedprox", "mu": True}}, "mu: input should be a valid number, got True"),
+        ({"algorithm": {"name": "fedper", "stay": "head"}}, "'str' instances are not allowed"),
+        ({"algorithm": ["topk", {"name": "topk", "share": 0.1}]}, "topk is named twice"),
         ({"algorithm": "nowhere:Mine"}, "No module named 'nowhere'"),
         ({"weighting": {"heads": "uniform"}}, "'heads' matches no module"),
     ],
@@ -97,3 +102,39 @@ def test_mistakes_are_told(learning, told):
 def test_scaffold_asks_for_plain_sgd():
     with pytest.raises(ScenarioError, match="scaffold needs plain SGD"):
         run(study("scaffold", optimizer={"name": "adamw"}))
+
+
+def test_periods_do_not_make_a_node_forget_what_it_was_sent():
+    """A report of a turn in which a module did not come down is made smaller against what came before."""
+    plan = STUDY["plan"] | {"classroom": {"modules": ["*"], "rounds": 4, "every": {"encoder.*": 2}}}
+    spec = study([{"name": "topk", "share": 1.0}]).model_dump(mode="json") | {"plan": plan}
+    exact = study("fedavg").model_dump(mode="json") | {"plan": plan}
+    ours, theirs = (run(Scenario.model_validate(one)).states["cloud"].tensors for one in (spec, exact))
+    for key, value in theirs.items():
+        assert torch.allclose(ours[key], value, atol=1e-6)
+
+
+def test_alone_nobody_has_the_corrections_of_a_federation():
+    """The baseline of every client by itself is the same under SCAFFOLD."""
+    found = []
+    for algorithm in ("fedavg", "scaffold"):
+        spec = study(algorithm).model_dump(mode="json") | {"baselines": ["local"]}
+        metrics = run(Scenario.model_validate(spec)).metrics
+        found.append(metrics[metrics.model == "local"].value.tolist())
+    assert found[0] == found[1]
+
+
+def test_bytes_that_are_drawn_at_random_do_not_depend_on_the_others():
+    """Of a node's reports, whatever else is packed between: QSGD's draws are its own."""
+    built = build(study({"name": "qsgd", "levels": 2}))
+    learner, node = built.learner, "campus0/room0/chromebook0"
+    learner.enter(built.stages[0])
+    modules = built.stages[0].trainable
+    state = learner.train(node, learner.start(node), 0)
+    other = built.learner.without_training()
+    other.enter(built.stages[0])
+    other.trainings = learner.trainings
+    for _ in range(3):
+        other.start("cloud")
+    ours, theirs = (one.pack(node, "campus0/room0", state, modules).wire.tensors for one in (learner, other))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)

@@ -202,3 +202,25 @@ def test_draws_of_profiles_are_refused_where_the_plan_goes_by_what_is_learned():
         ScenarioError, match=r"--perturb-profiles: plan.classroom.select: goes by what is learned \(loss\)"
     ):
         run(spec, perturb_profiles=2)
+
+
+@pytest.mark.parametrize("peers", [{"kind": "consensus", "rounds": 5}, {"kind": "relay", "head": "best"}])
+@pytest.mark.parametrize("gone", range(4))
+def test_who_leaves_a_meeting_and_comes_back_does_not_report_for_it(peers, gone):
+    """Another of the cluster does where one is drawn; where a head was chosen before, nobody, and that is said."""
+    sections = {
+        "topology": {"kind": "classroom", "devices": 4},
+        "model": {"footprint": {"encoder": {"bytes": "1 MB", "flops": 1e9}}},
+        "plan": {"classroom": {"modules": ["encoder"], "peers": peers}},
+    }
+    whole = run(Scenario.model_validate(COSTS | sections | D2D)).spans
+    beside = whole[whole.activity == "sideways"]
+    moment = beside.start_s.min() + 0.1 * (beside.end_s.max() - beside.start_s.min())
+    node = f"room0/chromebook{gone}"
+    presence = {"kind": "timetable", "present": [[0, moment], [moment + 1e-3, 1e6]], "nodes": [node]}
+    result = run(Scenario.model_validate(COSTS | sections | D2D | {"presence": presence}))
+    spans = result.spans
+    up = set(spans[(spans.activity == "up") & (spans.kind == "transmit")].node)
+    said = {h.kind for h in result.log.happenings}
+    assert node not in up
+    assert len(up) == 1 or (peers["kind"] == "relay" and not up and "no_arrivals" in said)

@@ -8,6 +8,7 @@ from federations import FEDERATED, MODEL, SHAPES, TASKS, samples
 
 from models import SGD, AdamW, LinearModel, Masked, Recipe, Supervised, footprint, initial
 from models.counting import Cost, count
+from models.data.samples import Samples, Task
 from models.footprint import merging, module_costs, parts, prediction, shapes, training_step
 from models.model import module, nest
 from models.objectives import Batch
@@ -250,3 +251,15 @@ def test_a_pass_is_full_batches_and_what_is_left():
         found = list(parts(n, 8))
         assert sum(times * rows for times, rows in found) == n
         assert [rows for _, rows in found] == ([8] if n >= 8 else []) + ([n % 8] if n % 8 else [])
+
+
+def test_samples_in_float64_are_counted_with_weights_in_float64():
+    model = LinearModel({"record": (6,)}, {"score": Task("score")})
+    recipe, costs = Recipe(Supervised(), SGD(0.1), 1, 4, trainable=frozenset(["head.score"])), []
+    for dtype in (torch.float32, torch.float64):
+        some = Samples({"record": torch.zeros(4, 6, dtype=dtype)}, {"score": torch.zeros(4, dtype=dtype)})
+        costs.append(training_step(model, tuple(shapes(model)), some, recipe, 4))
+    single, double = costs
+    assert double.flops == single.flops
+    assert double.memory_bytes == 2 * single.memory_bytes
+    assert prediction(model, tuple(shapes(model)), some, 4).bytes_moved > 0

@@ -86,3 +86,14 @@ def test_order_of_children_is_the_order_of_the_sum(direction):
     third = torch.tensor(1 / 3)
     expected = (torch.tensor([1e8]) * third + torch.tensor([-1e8]) * third) + torch.tensor([3.0]) * third
     assert torch.equal(merge(own, votes, ["m"], direction).tensors["m/w"], expected)
+
+
+def test_a_long_chain_of_merges_before_a_training_is_known_is_no_deep_recursion():
+    """As rounds of consensus make it: each is a promise made of the one before."""
+    wave = Wave()
+    trained = Promise(["head/w"], 1, wave, lambda: {"head/w": torch.tensor([1.0, 3.0])})
+    copies = [State(trained, {"head": 1.0}), State({"head/w": torch.tensor([3.0, 1.0])}, {"head": 1.0})]
+    for _ in range(2000):
+        received = [Vote(name, copy) for name, copy in zip("ab", copies, strict=True)]
+        copies = [merge(copy, received, ["head"], "sideways") for copy in copies]
+    assert copies[0].tensors["head/w"].tolist() == [2.0, 2.0]
