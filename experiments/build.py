@@ -63,25 +63,30 @@ def _built(scenario: Scenario) -> Built:
     stages = tuple(stage_of(scenario, spec) for spec in scenario.stages)
     evaluation = scenario.evaluate
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
-    if isinstance(scenario.model, FootprintModel):
-        tree, unheard = on_air(scenario, hierarchy(scenario, None))
-        reasons = {"come and go": scenario.presence, "have links beside the tree": scenario.d2d}
-        apart = _told_apart(tree, next((why for why, holds in reasons.items() if holds), ""))
-        if apart:
-            tree = tree.unfolded()
-        beside(scenario, tree)
-        _fit(scenario, stages, tree, tree.nodes())
-        sizes = {
-            name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches, _merging(f))
-            for name, f in scenario.model.footprint.items()
-        }
-        if short := short_groups(scenario.memory, tree, stages, sizes):
-            tree = tree.unfolded(short)
-        fits = fitted_sizes(scenario.memory, tree, stages, sizes)
-        workload: Workload[Any] = CostOnly(sizes, fits.allowed)
-        if isinstance(scenario.data, RecordedData):
-            workload = _recorded(scenario.data, sizes, fits.allowed)
-        return Built(scenario, tree, workload, stages, evaluate, happenings=unheard + apart + fits.happenings)
+    build_one = _costing if isinstance(scenario.model, FootprintModel) else _learning
+    return build_one(scenario, stages, evaluate)
+
+
+def _costing(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate) -> Built:
+    """Without any learning."""
+    assert isinstance(scenario.model, FootprintModel)
+    tree, unheard = on_air(scenario, hierarchy(scenario, None))
+    tree, apart = _joined(scenario, tree)
+    _fit(scenario, stages, tree, tree.nodes())
+    sizes = {
+        name: Size(round(f.bytes), f.flops, f.memory, f.moved, f.launches, _merging(f))
+        for name, f in scenario.model.footprint.items()
+    }
+    if short := short_groups(scenario.memory, tree, stages, sizes):
+        tree = tree.unfolded(short)
+    fits = fitted_sizes(scenario.memory, tree, stages, sizes)
+    workload: Workload[Any] = CostOnly(sizes, fits.allowed)
+    if isinstance(scenario.data, RecordedData):
+        workload = _recorded(scenario.data, sizes, fits.allowed)
+    return Built(scenario, tree, workload, stages, evaluate, happenings=unheard + apart + fits.happenings)
+
+
+def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate) -> Built:
     import torch
 
     from experiments.engine import engine_of
@@ -93,6 +98,19 @@ def _built(scenario: Scenario) -> Built:
     if unheard:
         left = set(tree.lowest)
         study = replace(study, clients={name: client for name, client in study.clients.items() if name in left})
+    tree, apart = _joined(scenario, tree)
+    _fit(scenario, stages, tree, study.clients)
+    learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
+    workload = _workload(scenario, learner, stages)
+    fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
+    learner.allowed = fits.allowed
+    return Built(
+        scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
+    )
+
+
+def _joined(scenario: Scenario, tree: Hierarchy) -> tuple[Hierarchy, tuple[tuple[str, str, str], ...]]:
+    """The tree with the scenario's links beside it, its groups as nodes where members do something one by one."""
     one_by_one: dict[str, Any] = {
         "come and go": scenario.presence,
         "have links beside the tree": scenario.d2d,
@@ -102,14 +120,7 @@ def _built(scenario: Scenario) -> Built:
     if apart:
         tree = tree.unfolded()
     beside(scenario, tree)
-    _fit(scenario, stages, tree, study.clients)
-    learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
-    learning = _workload(scenario, learner, stages)
-    fits = fitted(scenario.memory, tree, stages, learning.candidates, learning.peak)
-    learner.allowed = fits.allowed
-    return Built(
-        scenario, tree, learning, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
-    )
+    return tree, apart
 
 
 def _recorded(data: RecordedData, sizes: Mapping[str, Size], allowed: Mapping[Any, frozenset[str]]) -> Workload[Any]:

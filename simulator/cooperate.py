@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 import networkx as nx
-from simpy import Event, Interrupt
+from simpy import Event
 
 from simulator.costs import wire_bytes
 from simulator.interfaces import Arrival, Packet
-from simulator.sideways import OVER, Cluster, Report, computing, deliver, together
+from simulator.sideways import Cluster, Report, computing, deliver, together
 from topologies.hierarchy import Hierarchy
 from topologies.relays import timed
 from topologies.sideways import neighbours
@@ -100,9 +100,10 @@ class Cooperate(Generic[S]):
             if not (yield from deliver(cluster, node, helper, samples)):
                 return False
             acts.notes["samples", node] = helper
-        step = cluster.steps[node]
-        if not (yield from _train(cluster, node, helper, step)):
+        if not (yield from computing(cluster, helper, "train", of=node)):
+            acts.happen(node, "no_helper", f"{helper} went while it trained, in {cluster.at}")
             return False
+        step = cluster.steps[node]
         trained = workload.train(node, states[node], step)
         cluster.steps[node] += 1
         packet = workload.pack(node, helper, trained, modules)
@@ -124,20 +125,3 @@ class Cooperate(Generic[S]):
         seconds = timed(graph, lambda link: wire_bytes(link, nbytes, loss=loss))[node]
         able = [other for other in graph if other in seconds and other not in self.helped]
         return min(able, key=lambda other: float(seconds[other]["seconds"]), default=None)
-
-
-def _train(cluster: Cluster[S], node: str, helper: str, step: int) -> Generator[Event, Any, bool]:
-    """*node*'s training flows through its helper's processor; whether it was there until the end."""
-    acts, modules = cluster.acts, cluster.modules
-    if not acts.nodes[helper].here:
-        return False
-    work = cluster.workload.work(node, "train", step, modules)
-    with acts.interruptible(helper):
-        try:
-            yield from acts.compute(helper, "train", work, modules, cluster.at)
-        except Interrupt as why:
-            if why.cause == OVER:
-                raise
-            acts.happen(node, "no_helper", f"{helper} went while it trained, in {cluster.at}")
-            return False
-    return True

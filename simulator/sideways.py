@@ -148,12 +148,15 @@ def deliver(
     return True
 
 
-def computing(cluster: Cluster[S], node: str, activity: Activity, count: int = 1) -> Generator[Event, Any, bool]:
-    """Let the work of merging or packing flow at a member; whether it was there until the end."""
+def computing(
+    cluster: Cluster[S], node: str, activity: Activity, count: int = 1, *, of: str | None = None
+) -> Generator[Event, Any, bool]:
+    """Let an activity's work flow at a member, its own or that *of* another; whether it was there until the end."""
     acts = cluster.acts
     if not acts.nodes[node].here:
         return False
-    work = cluster.workload.work(node, activity, 0, cluster.modules, count)
+    whose = node if of is None else of
+    work = cluster.workload.work(whose, activity, cluster.steps[whose], cluster.modules, count)
     with acts.interruptible(node):
         try:
             yield from acts.compute(node, activity, work, cluster.modules, cluster.at)
