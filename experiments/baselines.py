@@ -79,7 +79,7 @@ def scores(learner: Learner, states: Mapping[str, State]) -> list[Score]:
     """Of all tasks that a node has a head for, trained or not."""
     jobs = []
     for node, state in states.items():
-        samples = learner.held_out(node)
+        samples = learner.scorer.held_out(node)
         jobs.append((node, state.tensors, samples, tuple(samples.targets)))
     return evaluate(
         learner.model, [job for job in jobs if job[3]], learner.engine.predict, frozenset(learner.model.modules)

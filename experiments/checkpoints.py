@@ -215,13 +215,18 @@ def read(path: Path, learner: Learner, scenario: str) -> Saved:
 
 
 def _sound(moment: Saved, learner: Learner) -> bool:
-    """Whether every tensor has the name, the shape and the type of one of the model's, and every place is there."""
+    """Whether every weight has the shape and the type of one of the model's, and every place is there.
+
+    What a node has beside its weights may be of any shape: it is the algorithm's own.
+    """
     shapes = {key: (tensor.shape, tensor.dtype) for key, tensor in learner.initial.items()}
+    known = [own for _, *some in moment.states for own in some if own is not None]
+    own = {place for place, _ in known} | {entry[5] for kind, *entry in moment.weights if kind == "job"}
     for n, (kind, *entry) in enumerate(moment.weights):
         if kind == "plain":
             for key, i in zip(*entry, strict=True):
-                own = INITIAL if i == INITIAL else (moment.tensors[i].shape, moment.tensors[i].dtype)
-                if own != INITIAL and key in shapes and own != shapes[key]:
+                there = i != INITIAL and (moment.tensors[i].shape, moment.tensors[i].dtype)
+                if there and n in own and there != shapes[key]:
                     return False
         else:
             node, step, _, _, trained, place, *others = entry
@@ -230,7 +235,6 @@ def _sound(moment: Saved, learner: Learner) -> bool:
             if not set(trained) <= set(learner.model.modules):
                 return False
     counts = [moment.rounds, moment.given, moment.updates, *moment.scored]
-    known = [own for _, *some in moment.states for own in some if own is not None]
     places = [place for first, extra in known for place in (first, *(i for _, i in extra))]
     return (
         min(counts) >= 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work, Workload
@@ -25,8 +26,11 @@ def costs_alone(built: Built) -> Workload[Any]:
     if built.learner is None:
         return built.workload
     workload: LearningWorkload = copy(built.workload)  # type: ignore[assignment]
-    workload.learner = built.learner.without_training()
-    return CostsOf(workload)
+    workload.learner = learner = built.learner.without_training()
+    if not any(learner.algorithm_in(stage).charge for stage in built.stages):
+        return CostsOf(workload)
+    learner.replay(repeat([]), repeat({}))  # what a state counts as goes by what it has been through
+    return workload
 
 
 class CostsOf:

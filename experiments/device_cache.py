@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from experiments.workload import LearningWorkload, kind_of
+from experiments.workload import LearningWorkload, Seen
 from models.counting import Cost
-from models.data.samples import Samples
 from models.evaluation import WIDTH
-from models.footprint import features, front_pass, training_step
+from models.federation.asked import Asked
+from models.footprint import features, front_pass
 from models.learner import Learner
 from models.model import Cut, Cuttable, Model
 from models.states import State
@@ -41,26 +41,31 @@ class CachingWorkload(LearningWorkload):
             self._work.pop((node, "train"), None)
         return super().train(node, state, step)
 
-    def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
-        cut = cut_of(self.learner.model, recipe)
-        if cut is None or not trainable_keys(self.learner.holds[node], recipe):  # who trains nothing keeps nothing
-            return super()._training(node, samples, recipe)
-        held, kept = frozenset(self.learner.holds[node]), features(cut, samples)
-        own = frozenset(filter(cut.remains, held))
-        how = (recipe.objective, recipe.optimizer, recipe.trainable, recipe.correction)
-        kind = ("rest", own, cut.name, *kind_of(kept), *how)
+    def _seen(self, node: str, recipe: Recipe) -> Seen:
+        """The rest on what the front gives, cut where the stage cuts, whatever part of it an algorithm trains first."""
+        whole, cut = super()._seen(node, recipe), cut_of(self.learner.model, recipe)
+        if cut is None or not trainable_keys(whole.held, recipe):  # who trains nothing keeps nothing
+            return whole
+        return Seen(cut.rest, frozenset(filter(cut.remains, whole.held)), features(cut, whole.samples), cut.name)
 
-        def step(rows: int) -> Cost:
-            return training_step(cut.rest, own, kept, recipe, rows)
-
-        cost = self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+    def _asked(self, node: str, recipe: Recipe, asked: Asked) -> Cost:
+        cost, seen, whole = super()._asked(node, recipe, asked), self._seen(node, recipe), super()._seen(node, recipe)
+        if not seen.rest_of:
+            return cost
         if node not in self._filled:
-            front = ("front", held, cut.name, *kind_of(samples))
-            cost += self._passes(
-                len(samples), WIDTH, front, lambda rows: front_pass(cut, self.learner.model, held, samples, rows)
-            )
-        nbytes = sum(value.numel() * value.element_size() for value in kept.inputs.values())
+            cost += self._front(whole, recipe)
+        nbytes = sum(value.numel() * value.element_size() for value in seen.samples.inputs.values())
         return replace(cost, memory_bytes=cost.memory_bytes + nbytes)
+
+    def _front(self, whole: Seen, recipe: Recipe) -> Cost:
+        """One pass of all samples through what comes before the cut."""
+        cut = cut_of(whole.model, recipe)
+        assert cut is not None
+
+        def front(rows: int) -> Cost:
+            return front_pass(cut, whole.model, whole.held, whole.samples, rows)
+
+        return self._passes(len(whole.samples), WIDTH, ("front", cut.name, *whole.kind), front)
 
 
 def cut_of(model: Model, recipe: Recipe) -> Cut | None:

@@ -21,6 +21,7 @@ from experiments.schema.plans import StageSpec
 from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, DigitsData, FootprintModel, MlpModel, StarData
 from experiments.schema.subjects import LinearModel as LinearSpec
+from experiments.suiting import refuse_unsuited
 from models.adapters import Adaptation, Bottleneck, Experts, LoRA, Prompt
 from models.data.samples import Samples, Study
 from models.engines import Engine
@@ -28,7 +29,7 @@ from models.learner import Learner
 from models.linear import LinearModel
 from models.m3t import M3T
 from models.mlp import MLP
-from models.model import Model, initial, module
+from models.model import Model, keys_of, module
 from models.objectives import Masked, Objective, Supervised
 from models.optimizers import SGD, AdamW, Optimizer
 from models.training import Recipe
@@ -148,8 +149,7 @@ def learner_of(
     }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
     found = {spec.name: algorithm_of(_algorithms(scenario.learning, spec)) for spec in scenario.stages}
-    for name, algorithm in found.items():
-        algorithm.check(recipes[name])
+    refuse_unsuited(found, recipes, model, study, tree, stages)
     weighting = scenario.learning.weighting.items()
     uniform = resolve([pattern for pattern, how in weighting if how == "uniform"], tuple(model.modules))
     return Learner(
@@ -219,7 +219,7 @@ def holdings(
     or is sent from above, and what nobody ever trains (it comes with the software), as far as anybody below has a use
     for it. A node that trains on public data has all of the model that is not somebody's offset.
     """
-    keys = tuple(initial(model, 0))
+    keys = tuple(keys_of(model))
     out: dict[str, frozenset[str]] = {}
 
     @cache

@@ -57,7 +57,7 @@ class Wall:
         now = dict.fromkeys(PARTS, 0.0) | self._parts
         if learner:
             now["training"] += learner.trainings.seconds
-            now["evaluation"] += learner.scoring_seconds
+            now["evaluation"] += learner.scorer.seconds
             now["events"] -= learner.seconds
         out = {name: now.get(name, 0.0) + self._earlier.get(name, 0.0) for name in {**now, **self._earlier}}
         return {**{name: seconds for name, seconds in out.items() if name != "other"}, "other": out.get("other", 0.0)}

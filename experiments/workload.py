@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from models.counting import Cost
 from models.data.samples import Samples
 from models.evaluation import WIDTH
+from models.federation.asked import Asked
+from models.federation.wire import sizes
 from models.footprint import merging, parts, prediction, training_step
 from models.learner import Learner
-from models.model import module
+from models.model import Model, module
 from models.states import State, Vote
 from models.training import BATCHES, Recipe
 from simulator.interfaces import Activity, Arrival, Direction, Packet, Score, Work
 from simulator.plan import Stage
+
+
+class Seen(NamedTuple):
+    """What runs on which samples: a *model*, the "module/parameter" names of it that a node has; whose rest it is."""
+
+    model: Model
+    held: frozenset[str]
+    samples: Samples
+    rest_of: str = ""
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """What a step costs goes by this, and how it is taken."""
+        return self.rest_of, self.held, tuple(self.samples.inputs), tuple(self.samples.targets)
 
 
 class LearningWorkload:
@@ -55,7 +72,7 @@ class LearningWorkload:
 
     def work(self, node: str, activity: Activity, step: int, modules: Sequence[str] = (), count: int = 1) -> Work:
         """What training, scoring or merging *count* copies of *modules* costs; packing computes nothing."""
-        if activity == "pack" or (activity == "evaluate" and not self.learner.worth_scoring(node)):
+        if activity == "pack" or (activity == "evaluate" and not self.learner.scorer.worth(node)):
             return Work(0.0)
         key = (node, activity, *((tuple(modules), count) if activity == "merge" else ()))
         if key not in self._work:
@@ -67,39 +84,51 @@ class LearningWorkload:
         learner = self.learner
         if activity == "merge":  # as if every copy held all that the node holds of *modules*
             wanted = set(modules)
-            own = {key: learner.initial[key] for key in learner.holds[node] if module(key) in wanted}
+            held = {key: learner.initial[key] for key in learner.holds[node] if module(key) in wanted}
             more = learner.algorithm.extra_flops
-            numbers = sum(value.numel() for value in own.values())
-            return merging(own, count) + Cost(round(more(numbers, count)) if more else 0)
+            numbers = sum(value.numel() for value in held.values())
+            return merging(held, count) + Cost(round(more(numbers, count)) if more else 0)
+        recipe = replace(learner.recipe, trainable=learner.trains(node))
         if activity == "train":
-            return self._local(node)
-        return self._scoring(node, learner.held_out(node))
+            return self._asked(node, recipe, learner.asks(node, recipe, learner.algorithm))
+        before, held_out = learner.asks_to_be_scored(node), learner.scorer.held_out(node)
+        own = self._asked(node, recipe, before) if before.recipes else Cost()
+        return own + self._scoring(Seen(learner.model, frozenset(learner.holds[node]), held_out))
 
-    def _local(self, node: str) -> Cost:
-        """All trainings that the algorithm's local rule asks for, and the losses that it wants to know."""
-        asked, samples = self.learner.asks(node), self.learner.samples(node)
-        out = self._scoring(node, samples) * asked.losses
-        for recipe, trainable in asked.recipes:
-            out += self._training(node, samples, replace(recipe, trainable=trainable, purpose=BATCHES))
-        return out
+    def _asked(self, node: str, recipe: Recipe, asked: Asked) -> Cost:
+        """All trainings that an algorithm asks of *node*, which trains by *recipe*, and the losses that it wants.
 
-    def _training(self, node: str, samples: Samples, recipe: Recipe) -> Cost:
+        What it keeps beside the weights is in memory all the time.
+        """
+        seen, initial = self._seen(node, recipe), self.learner.initial
+        out = self._scoring(seen) * asked.losses
+        for how, trainable in asked.recipes:
+            out += self._training(seen, replace(how, trainable=trainable, purpose=BATCHES))
+        kept = (sizes(filter(initial.__contains__, values), initial) for values in asked.kept.values())
+        return replace(out, memory_bytes=out.memory_bytes + sum(sum(own.values()) for own in kept))
+
+    def _seen(self, node: str, recipe: Recipe) -> Seen:
+        """What *node*'s trainings by *recipe* run on."""
+        learner = self.learner
+        return Seen(learner.model, frozenset(learner.holds[node]), learner.samples(node, recipe))
+
+    def _training(self, seen: Seen, recipe: Recipe) -> Cost:
         """All epochs of one local training, worked out once for clients that are alike."""
-        held = frozenset(self.learner.holds[node])
-        alike = (len(samples), held, *kind_of(samples), recipe)
+        alike = (*seen.kind, len(seen.samples), recipe)
         if alike not in self._costs:
-            kind = (held, *kind_of(samples), recipe.objective, recipe.optimizer, recipe.trainable, recipe.correction)
+            kind = (*seen.kind, recipe.objective, recipe.optimizer, recipe.trainable, recipe.correction)
 
             def step(rows: int) -> Cost:
-                return training_step(self.learner.model, held, samples, recipe, rows)
+                return training_step(seen.model, seen.held, seen.samples, recipe, rows)
 
-            self._costs[alike] = self._passes(len(samples), recipe.batch_size, kind, step) * recipe.epochs
+            self._costs[alike] = self._passes(len(seen.samples), recipe.batch_size, kind, step) * recipe.epochs
         return self._costs[alike]
 
-    def _scoring(self, node: str, samples: Samples) -> Cost:
-        held = frozenset(self.learner.holds[node])
-        kind = (held, *kind_of(samples), "evaluate")
-        return self._passes(len(samples), WIDTH, kind, lambda rows: prediction(self.learner.model, held, samples, rows))
+    def _scoring(self, seen: Seen) -> Cost:
+        def score(rows: int) -> Cost:
+            return prediction(seen.model, seen.held, seen.samples, rows)
+
+        return self._passes(len(seen.samples), WIDTH, (*seen.kind, "evaluate"), score)
 
     def _passes(self, n: int, batch_size: int, kind: tuple[object, ...], step: Callable[[int], Cost]) -> Cost:
         """One pass over *n* samples, each batch at the cost of its own size."""
@@ -121,7 +150,8 @@ class LearningWorkload:
         samples = self.learner.samples(node, recipe)
         if recipe.tasks is not None and not samples.targets:
             return 0.0  # it has none of the stage's tasks
-        return self._training(node, samples, recipe).memory_bytes
+        asked = self.learner.asks(node, recipe, self.learner.algorithm_in(stage))
+        return self._asked(node, recipe, asked).memory_bytes
 
     def train(self, node: str, state: State, step: int) -> State:
         """A promise of *state* after training."""
@@ -147,6 +177,11 @@ class LearningWorkload:
         return self.learner.merge(node, own, votes, modules, direction, count)
 
     @property
+    def overwrites(self) -> bool:
+        """Whether a model that comes down replaces what a node has learned, rather than being mixed in."""
+        return self.learner.algorithm.mix == 1
+
+    @property
     def signals(self) -> frozenset[str]:
         """What its learner answers to."""
         return self.learner.signals
@@ -158,11 +193,6 @@ class LearningWorkload:
     def evaluate(self, states: Mapping[str, State]) -> Iterable[Score]:
         """Scores on held-out samples."""
         return self.learner.evaluate(states)
-
-
-def kind_of(samples: Samples) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which modalities and tasks they have."""
-    return tuple(samples.inputs), tuple(samples.targets)
 
 
 def _work(cost: Cost) -> Work:

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
 
 from models.data.samples import Samples, Study
 from models.data.streams import stream
 from models.engines import Engine, Idle
-from models.evaluation import Score, evaluate, mean_loss
-from models.federation.algorithm import FEDAVG, Algorithm
+from models.evaluation import Score, mean_loss
+from models.federation.algorithm import FEDAVG, Algorithm, Setting
 from models.federation.asked import Asked
 from models.federation.local import Trainer
 from models.federation.tally import VALUE
-from models.federation.wire import Packed, Parcel, compressed, parcel, sizes
+from models.federation.wire import Packed, Parcel, compressed, owed, parcel, sizes
 from models.followed import Followed
 from models.model import Model, Tensors, ballot, fitting, initial, module
 from models.recall import Trained
+from models.scoring import Scorer
 from models.signals import SIGNALS, figure, gradient
 from models.states import Direction, Ghost, State, Vote, merge
 from models.training import Job, Recipe
 from models.trainings import Trainings
+
+T = TypeVar("T")
 
 
 class StageLike(Protocol):
@@ -81,11 +83,10 @@ class Learner(Followed):
         self.trainings = Trainings(model, engine)
         self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed) if start is None else fitting(start, initial(model, seed))
-        self.taught: set[str] = set()  # modules that somebody has begun to train
-        self.scoring_seconds = 0.0  # wall time
+        trained = {name for recipe in recipes.values() for name in recipe.trainable}
+        self.scorer = Scorer(model, study, holds, self.initial, trained)
         self._recipe: Recipe | None = None
         self.algorithm, self._stage = FEDAVG, ""
-        self._stages = {name for recipe in recipes.values() for name in recipe.trainable}  # what some stage trains
         self._packs: Counter[str] = Counter()  # of reports that were made smaller, by node
         self._routines: dict[str, _Routine] = {}  # by node
         self._parts: dict[tuple[str, frozenset[str]], Samples] = {}  # by node and tasks
@@ -109,7 +110,7 @@ class Learner(Followed):
     @property
     def seconds(self) -> float:
         """Wall time spent on training and scoring."""
-        return self.trainings.seconds + self.scoring_seconds
+        return self.trainings.seconds + self.scorer.seconds
 
     def replay(self, scores: Iterator[list[Score]] | None, signals: Iterable[Mapping[str, float]] = ()) -> None:
         """From now on train nothing, as well."""
@@ -120,12 +121,12 @@ class Learner(Followed):
         """From now on clients train as *stage* says."""
         self.settle()
         self._recipe, self._stage = self.recipe_in(stage), stage.name
-        self.algorithm = self._algorithms.get(stage.name, FEDAVG)
-        self.algorithm.check(self._recipe)
+        self.algorithm = self.algorithm_in(stage)
+        self.algorithm.check(Setting(self._recipe, self.model, self.study.clients))
         self._parcels.clear()
         self._change = None
         self._routines.clear()
-        self._stages |= set(stage.trainable)
+        self.scorer.trained |= set(stage.trainable)
 
     def recipe_in(self, stage: StageLike) -> Recipe:
         """How clients train in *stage*."""
@@ -159,16 +160,6 @@ class Learner(Followed):
             self._parts[key] = Samples(data.inputs, targets)
         return self._parts[key]
 
-    def held_out(self, node: str) -> Samples:
-        """What *node*'s model is scored on, as far as it can make use of it: a client's own mix, else all classes."""
-        client = self.study.clients.get(node)
-        samples = self.study.test if client is None else client.test
-        seen = self.model.modalities(self.holds[node])
-        held = {module(key) for key in self.holds[node]}
-        inputs = {m: x for m, x in samples.inputs.items() if m in seen}
-        tasks = [t for t in samples.targets if inputs and held >= set(self.model.needs(t, inputs))]
-        return Samples(inputs, {t: samples.targets[t] for t in tasks})
-
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
         trainable = self.trains(node)
@@ -197,14 +188,27 @@ class Learner(Followed):
 
         return self.trainings.later((VALUE,), tensors, compute)
 
-    def asks(self, node: str) -> Asked:
-        """What a training of *node* in this stage consists of, run by nobody."""
-        unknown = State(Ghost(self.holds[node]), {})
-        job = Job(node, unknown.tensors, self.samples(node), self.seed, 0, self.trains(node))
+    def asks(self, node: str, recipe: Recipe, algorithm: Algorithm) -> Asked:
+        """What a training of *node* by *recipe* consists of, run by nobody."""
         asked = Asked()
-        known = State(unknown.tensors, {}, unknown)
-        self.algorithm.local(known, Trainer(job, self.recipe, asked.promise, asked.loss))
+        _, asked.kept = self._asking(node, recipe, algorithm.local, asked)
         return asked
+
+    def asks_to_be_scored(self, node: str) -> Asked:
+        """What *node* does in this stage to have the weights by which it is scored, run by nobody."""
+        asked, personal = Asked(), self.algorithm.personal
+        if personal is not None and self._personally(node):
+            self._asking(node, replace(self.recipe, trainable=self.trains(node)), personal, asked)
+        return asked
+
+    def _asking(self, node: str, recipe: Recipe, rule: Callable[[State, Trainer], T], asked: Asked) -> T:
+        unknown = Ghost(self.holds[node])
+        job = Job(node, unknown, self.samples(node, recipe), self.seed, 0, recipe.trainable)
+        return rule(State(unknown, {}, State(unknown, {})), Trainer(job, recipe, asked.promise, asked.loss))
+
+    def algorithm_in(self, stage: StageLike) -> Algorithm:
+        """How they learn together in *stage*."""
+        return self._algorithms.get(stage.name, FEDAVG)
 
     def _routine(self, node: str, state: State, trainable: frozenset[str]) -> _Routine:
         """What is the same in every training of *node* in this stage."""
@@ -212,7 +216,7 @@ class Learner(Followed):
         reach = set(self.recipe.objective.reach(self.model, samples))
         own = (key for key in state.tensors if module(key) in trainable and key in reach)
         names = tuple(dict.fromkeys(map(ballot, own)))
-        self.taught.update(map(module, names))
+        self.scorer.taught.update(map(module, names))
         self._routines[node] = routine = _Routine(samples, len(samples), names)
         return routine
 
@@ -229,8 +233,7 @@ class Learner(Followed):
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
         twin.fresh()
-        twin.taught, twin._recipe, twin.scoring_seconds = set(), None, 0.0
-        twin.trainings, twin._stages = Trainings(self.model, Idle()), set(self._stages)
+        twin.scorer, twin.trainings, twin._recipe = self.scorer.fresh(), Trainings(self.model, Idle()), None
         twin._routines, twin._parcels, twin._packs = {}, {}, Counter()
         twin._change = None
         return twin
@@ -281,6 +284,8 @@ class Learner(Followed):
         out = merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix)
         if direction == "down" and algorithm.figures:  # what has been since is counted anew
             out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
+        if direction == "down" and algorithm.uplink:
+            out = owed(out, {key for key in received[0].state.tensors if module(key) in modules})
         if direction == "down" and algorithm.arrives:
             out = algorithm.arrives(own, out)
         if direction == "up" and self._depths.get(node) == 0:
@@ -293,14 +298,7 @@ class Learner(Followed):
 
     def _evaluate(self, states: Mapping[str, State]) -> list[Score]:
         self.settle()
-        began = time.perf_counter()
-        jobs, own = [], self._personal(states)
-        for node, state in states.items():
-            samples = self.held_out(node)
-            jobs.append((node, own.get(node, state.tensors), samples, self.scorable(state, samples)))
-        out = evaluate(self.model, [job for job in jobs if job[3]], self.engine.predict, self.recipe.trainable)
-        self.scoring_seconds += time.perf_counter() - began
-        return out
+        return self.scorer.scores(states, self._personal(states), self.engine.predict, self.recipe.trainable)
 
     def _personal(self, states: Mapping[str, State]) -> dict[str, Tensors]:
         """By which weights nodes that train are scored, where these are not simply theirs; trained apart if need be."""
@@ -309,11 +307,16 @@ class Learner(Followed):
             return {}
         out: dict[str, Tensors] = {}
         for node, state in states.items():
-            if node in self._routines:
+            if self._personally(node):
                 job = Job(node, state.tensors, self.samples(node), self.seed, 0, self.trains(node))
                 out[node] = algorithm.personal(state, self._trainer(job, apart))
         apart.settle()
         return out
+
+    def _personally(self, node: str) -> bool:
+        """Whether it may have weights of its own to be scored by: it has trained, or could on its own samples."""
+        own = node in self.study.clients and not self.recipe.public
+        return node in self._routines or (own and bool(self.trains(node)))
 
     signals = SIGNALS
 
@@ -333,13 +336,3 @@ class Learner(Followed):
         node = next(iter(self._routines))
         job = Job(node, self.initial, self.samples(node), self.seed, 0)
         return self._trainer(job, self.trainings).steps * float(getattr(self.recipe.optimizer, "lr", 1.0))
-
-    def worth_scoring(self, node: str) -> bool:
-        """Whether *node* can have a score on any task yet."""
-        samples, untaught = self.held_out(node), self._stages - self.taught
-        return any(not untaught.intersection(self.model.path(task, samples.inputs)) for task in samples.targets)
-
-    def scorable(self, state: State, samples: Samples) -> tuple[str, ...]:
-        """The tasks on which a state has a score: every module on the way that some stage trains has left its start."""
-        fresh = {module(key) for key in state.tensors if state.tensors[key] is self.initial[key]} & self._stages
-        return tuple(task for task in samples.targets if not fresh.intersection(self.model.path(task, samples.inputs)))

@@ -151,6 +151,11 @@ def nest(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
     return out
 
 
+def keys_of(model: Model) -> list[str]:
+    """The "module/parameter" names of all its weights."""
+    return [f"{name}/{parameter}" for name, block in model.modules.items() for parameter in block.init(undrawn)]
+
+
 def undrawn(shape: tuple[int, ...], std: float) -> Tensor:
     """No draw: a weight's shape, in next to no memory."""
     return torch.zeros(()).expand(shape)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from models.federation.algorithm import Setting
 from models.model import module
 
 HEADS = ("head.*",)
@@ -24,8 +25,25 @@ class Travelling:
         return any(fnmatchcase(name, pattern) for pattern in self.stay)
 
 
-def travelling(algorithm: str, stay: Sequence[str]) -> Travelling:
-    """The rule of *stay*, patterns of modules. Raises ValueError where it is none."""
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Refuses patterns that match no module of the model."""
+
+    algorithm: str
+    stay: tuple[str, ...]
+
+    def __call__(self, setting: Setting) -> None:
+        """ValueError for the first of them."""
+        names = tuple(setting.model.modules)
+        for pattern in self.stay:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(
+                    f"{self.algorithm}: stay: the model has no module {pattern!r}; it has {', '.join(names)}"
+                )
+
+
+def staying(algorithm: str, stay: Sequence[str]) -> tuple[Travelling, Matching]:
+    """The rule of *stay*, patterns of modules, and its check. Raises ValueError where it is none."""
     if isinstance(stay, str) or not stay or not all(isinstance(pattern, str) for pattern in stay):
         raise ValueError(f'{algorithm}: stay must be a list of modules such as ["head.*"], got {stay!r}')
-    return Travelling(tuple(stay))
+    return Travelling(tuple(stay)), Matching(algorithm, tuple(stay))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from models.algorithms._knobs import positive
 from models.algorithms._losses import LOSS, local, noted
@@ -14,13 +15,13 @@ from models.states import Direction, State, Vote
 MIXTURE = "mixture"  # lambda, by child
 
 
-def projected(values: Sequence[float]) -> list[float]:
-    """The nearest point of the simplex: max(v - t, 0) with sum 1 (Duchi et al. 2008)."""
+def projected(values: Sequence[float], mass: float = 1.0) -> list[float]:
+    """The nearest point of a simplex: max(v - t, 0) with sum *mass* (Duchi et al. 2008)."""
     total, threshold = 0.0, 0.0
     for place, value in enumerate(sorted(values, reverse=True), 1):
         total += value
-        if value > (total - 1) / place:
-            threshold = (total - 1) / place
+        if value > (total - mass) / place:
+            threshold = (total - mass) / place
     return [max(value - threshold, 0.0) for value in values]
 
 
@@ -28,7 +29,8 @@ def projected(values: Sequence[float]) -> list[float]:
 class Agnostic:
     """w <- sum lambda_i w_i, then lambda <- Proj(lambda + g F), F the losses at the model that the children were sent.
 
-    A child that has not been heard of counts 1/N, N children being registered; one that does not report keeps its own.
+    A child that has not been heard of keeps 1/N, N children being registered, so that the lambda of the others are a
+    simplex of the rest; of a child that has been, but does not report now, the loss counts as 0.
     """
 
     rate: float
@@ -49,15 +51,15 @@ class Agnostic:
                 if sum(says):
                     weights[key] = tally.moved(key, says, sum(says))
             return weights, {
-                MIXTURE: self.stepped(mixture, losses),
+                MIXTURE: self.stepped(mixture, losses, min(1.0, len(mixture) / registered)),
                 LOSS: single(noted(tally, _mixed(mixture, losses))),
             }
 
         return tallied(own, received, modules, registered, compute, {MIXTURE: children, LOSS: (VALUE,)})
 
-    def stepped(self, mixture: Mapping[str, float], losses: Mapping[str, float]) -> dict[str, torch.Tensor]:
-        """Lambda after a step towards the worst."""
-        moved = projected([value + self.rate * losses.get(name, 0.0) for name, value in mixture.items()])
+    def stepped(self, mixture: Mapping[str, float], losses: Mapping[str, float], mass: float) -> dict[str, Tensor]:
+        """Lambda after a step towards the worst; *mass* is their sum."""
+        moved = projected([value + self.rate * losses.get(name, 0.0) for name, value in mixture.items()], mass)
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in zip(mixture, moved, strict=True)}
 
 

@@ -1,12 +1,11 @@
 """Updates by their steps, so that who takes many steps does not pull the others along."""
 
-from models.federation.algorithm import Algorithm
+from models.federation.algorithm import Algorithm, Setting
 from models.federation.local import Extra, Trainer, combined
 from models.federation.tally import VALUE, Reports, Result, Tally, single
 from models.model import Tensors, ballot
 from models.optimizers import SGD
 from models.states import State
-from models.training import Recipe
 
 STEPS = "effective_steps"
 
@@ -37,9 +36,9 @@ def normalized(tally: Tally) -> Result:
     return weights, {STEPS: single(tally.mean_figure(STEPS) + (float(before[VALUE]) if before else 0.0))}
 
 
-def check(recipe: Recipe) -> None:
+def check(setting: Setting) -> None:
     """What a step counts is known of SGD only."""
-    if not isinstance(recipe.optimizer, SGD):
+    if not isinstance(setting.recipe.optimizer, SGD):
         raise ValueError("fednova needs SGD, with or without momentum: learning.optimizer: {name: sgd}")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.algorithms._staying import HEADS, travelling
+from models.algorithms._staying import HEADS, staying
 from models.federation.algorithm import Algorithm
 
 
@@ -12,4 +12,5 @@ def fedper(stay: Sequence[str] = HEADS) -> Algorithm:
     *stay* are patterns of modules. They travel neither up nor down on any tier, so nodes above have none of them that
     has learned anything; the plan may list them or not.
     """
-    return Algorithm(carries=travelling("fedper", stay))
+    travels, check = staying("fedper", stay)
+    return Algorithm(carries=travels, check=check)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.algorithms._knobs import count
-from models.algorithms._staying import HEADS, Travelling, travelling
+from models.algorithms._staying import HEADS, Travelling, staying
 from models.federation.algorithm import Algorithm
 from models.federation.local import Extra, Trainer
 from models.model import Tensors
@@ -32,5 +32,5 @@ def fedrep(head_epochs: int = 5, stay: Sequence[str] = HEADS) -> Algorithm:
     averages the body.
     """
     count("fedrep", 1, head_epochs=head_epochs)
-    travels = travelling("fedrep", stay)
-    return Algorithm(local=HeadThenBody(travels, head_epochs), carries=travels)
+    travels, check = staying("fedrep", stay)
+    return Algorithm(local=HeadThenBody(travels, head_epochs), carries=travels, check=check)

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from models.adapters import LoRA
 from models.algorithms._knobs import positive
 from models.algorithms._lora import FIRST, second_of, weight_of
-from models.federation.algorithm import Algorithm
+from models.federation.algorithm import Algorithm, Setting
 from models.federation.local import Extra, Trainer
 from models.federation.tally import Result, Tally, tallied
 from models.model import Tensors, module
@@ -99,6 +100,23 @@ def charge(state: State, sizes: Mapping[str, int]) -> int:
     return own * (len(state.extra[FACTORS]) - 1) if FACTORS in state.extra else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """Refuses a model without low-rank maps beside a frozen trunk, or with others than those of *alpha*."""
+
+    alpha: float | None
+
+    def __call__(self, setting: Setting) -> None:
+        """ValueError says what it needs."""
+        lora = getattr(setting.model, "adapters", None)
+        if not isinstance(lora, LoRA):
+            raise ValueError("flora needs low-rank maps in a model of our own: adapters: {kind: lora}")
+        if "trunk" in setting.recipe.trainable:
+            raise ValueError("flora folds adapters into the trunk, which must be frozen: leave it out of trainable")
+        if (self.alpha or lora.rank) != (lora.alpha or lora.rank):
+            raise ValueError(f"flora: alpha must be that of the model's adapters, {lora.alpha or 'none'}")
+
+
 def pairs(keys: Mapping[str, int]) -> set[str]:
     """The factors among *keys*."""
     first = {key for key in keys if key.endswith(FIRST) and module(key) == "adapter"}
@@ -116,4 +134,5 @@ def flora(alpha: float | None = None) -> Algorithm:
     """
     if alpha is not None:
         positive("flora", alpha=alpha)
-    return Algorithm(local, Stacked(alpha), up=(MAPS, FACTORS), down=(MAPS, FACTORS), arrives=arrives, charge=charge)
+    sent = MAPS, FACTORS
+    return Algorithm(local, Stacked(alpha), up=sent, down=sent, arrives=arrives, charge=charge, check=Fitting(alpha))

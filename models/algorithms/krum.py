@@ -45,7 +45,9 @@ def _distance(tally: Tally, one: Vote, other: Vote) -> float:
     if not both:
         return math.inf
     gaps = [tally.arrived(one, key) - tally.arrived(other, key) for key in both]
-    return math.fsum(float((gap * gap).sum()) for gap in gaps) / sum(gap.numel() for gap in gaps)
+    squares = [float((gap * gap).sum()) for gap in gaps]
+    # what is not finite is far from all
+    return sum(squares) / sum(gap.numel() for gap in gaps) if all(map(math.isfinite, squares)) else math.inf
 
 
 def distances(numbers: int, copies: int) -> float:
@@ -56,9 +58,11 @@ def distances(numbers: int, copies: int) -> float:
 def krum(faults: int = 1, keep: int = 1) -> Algorithm:
     """Krum: the reports that lie closest to others (Blanchard et al. 2017, arXiv 1703.02757).
 
-    *faults* of all may say anything. With *keep* above 1 the mean of so many (multi-Krum). Fewer than 2 *faults* + 3
-    reports are too few for the paper's guarantee. Every tier chooses among its own children.
+    *faults* of all may say anything. With *keep* above 1 the mean of so many (multi-Krum). Every tier chooses among its
+    own children, of which it needs *faults* + 3 and no fewer than *faults* + *keep*; the paper's guarantee needs
+    2 *faults* + 3.
     """
     count("krum", 0, faults=faults)
     count("krum", 1, keep=keep)
-    return Algorithm(rule=Reports(Nearest(faults, keep)), extra_flops=distances)
+    least = max(faults + 3, faults + keep)
+    return Algorithm(rule=Reports(Nearest(faults, keep)), extra_flops=distances, least=least)

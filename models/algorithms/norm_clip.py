@@ -1,6 +1,7 @@
 """No update counts for more than a certain length."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 
 from models.algorithms._knobs import positive
 from models.federation.algorithm import Algorithm
@@ -15,8 +16,13 @@ class Clipped:
     norm: float
 
     def __call__(self, tally: Tally) -> Result:
-        """Votes count as ever; where nothing is clipped, these are the bits of the mean."""
-        factors = {id(vote): self.factor(tally.square(vote) ** 0.5) for vote in tally.votes}
+        """Votes count as ever; where nothing is clipped, these are the bits of the mean.
+
+        A report that is not finite has no length to clip, and no say.
+        """
+        lengths = {id(vote): tally.square(vote) ** 0.5 for vote in tally.votes}
+        tally = replace(tally, votes=[vote for vote in tally.votes if isfinite(lengths[id(vote)])])
+        factors = {id(vote): self.factor(lengths[id(vote)]) for vote in tally.votes}
         weights = {}
         for key in tally.keys:
             votes = [(vote.weigh(ballot(key)), factors[id(vote)]) for vote in tally.voters(key)]

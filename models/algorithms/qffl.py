@@ -1,6 +1,7 @@
 """Fairness by a power of the loss."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from models.algorithms._knobs import not_negative, positive
 from models.algorithms._losses import LOSS, local, noted
@@ -18,9 +19,9 @@ class Fair:
 
     def __call__(self, tally: Tally) -> Result:
         """The norm goes over all that a report has a say in, each sum over who has a say in a weight."""
-        says, steps = {}, {}
+        says, steps, largest = {}, {}, max(map(partial(_loss, tally), tally.votes), default=1.0)
         for vote in tally.votes:
-            says[id(vote)], steps[id(vote)] = self._say(tally, vote)
+            says[id(vote)], steps[id(vote)] = self._say(tally, vote, largest)
         weights = {}
         for key in tally.keys:
             voters = tally.voters(key)
@@ -28,13 +29,17 @@ class Fair:
             weights[key] = tally.moved(key, [says[id(vote)] for vote in voters], total)
         return weights, {LOSS: single(noted(tally, tally.mean_figure(LOSS)))}
 
-    def _say(self, tally: Tally, vote: Vote) -> tuple[float, float]:
+    def _say(self, tally: Tally, vote: Vote, largest: float) -> tuple[float, float]:
         if not self.q:
             return one(vote), one(vote)
-        loss = tally.figure(vote, LOSS) + 1e-10  # as the authors' code has it: nobody's is zero
+        loss = _loss(tally, vote) / largest  # both says by one power of it: their ratio stays, and none overflows
         say = loss**self.q
-        slope = self.q * loss ** (self.q - 1) * self.lipschitz * tally.square(vote)
+        slope = self.q * loss ** (self.q - 1) * self.lipschitz * tally.square(vote) / largest
         return one(vote) * say, one(vote) * (slope + say)
+
+
+def _loss(tally: Tally, vote: Vote) -> float:
+    return tally.figure(vote, LOSS) + 1e-10  # as the authors' code has it: nobody's is zero
 
 
 def qffl(q: float = 1.0, lipschitz: float = 10.0) -> Algorithm:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from models.algorithms._knobs import positive
-from models.federation.algorithm import Algorithm
+from models.federation.algorithm import Algorithm, Setting
 from models.federation.local import Extra, Trainer, combined
 from models.federation.tally import Result, Tally, one, tallied
 from models.model import Tensors, module
 from models.optimizers import SGD
 from models.states import Direction, State, Vote
-from models.training import Gradient, Recipe
+from models.training import Gradient
 
 ALL, OWN, CHANGE = "control", "own_control", "control_change"  # c, c_i, and how c_i has changed since the last report
 
@@ -92,9 +92,10 @@ def _added(tally: Tally, name: str, change: Mapping[str, Tensor]) -> dict[str, T
     return {**out, **{key: before[key] + value if key in before else value for key, value in change.items()}}
 
 
-def check(recipe: Recipe) -> None:
+def check(setting: Setting) -> None:
     """K eta is the way of plain gradient steps only."""
-    if not isinstance(recipe.optimizer, SGD) or recipe.optimizer.momentum or recipe.optimizer.weight_decay:
+    optimizer = setting.recipe.optimizer
+    if not isinstance(optimizer, SGD) or optimizer.momentum or optimizer.weight_decay:
         raise ValueError("scaffold needs plain SGD: learning.optimizer: {name: sgd}, without momentum or weight_decay")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.algorithms._knobs import not_negative, positive
 from models.data.streams import stream
-from models.federation.algorithm import Algorithm
+from models.federation.algorithm import Algorithm, Setting
 from models.federation.local import Extra, Trainer, anchored, combined
 from models.model import Tensors
 from models.states import State
@@ -40,6 +40,13 @@ class Flipping:
             return bool(stream(seed, "sign_flip", node).random() < self.clients)
         return node in self.clients
 
+    def check(self, setting: Setting) -> None:
+        """ValueError for a name that no client has."""
+        for name in () if isinstance(self.clients, float) else self.clients:
+            if name not in setting.clients:
+                example = next(iter(setting.clients), "none")
+                raise ValueError(f"sign_flip: clients: there is no client {name!r}; one is {example}")
+
 
 def sign_flip(clients: float | Sequence[str] = 0.2, scale: float = 1.0) -> Algorithm:
     """Sign flipping, an attack: some send the reverse of their update (Li et al. 2019, arXiv 1811.03761).
@@ -52,7 +59,12 @@ def sign_flip(clients: float | Sequence[str] = 0.2, scale: float = 1.0) -> Algor
         not_negative("sign_flip", clients=clients)
         if clients > 1:
             raise ValueError(f"sign_flip: clients must be at most 1, or a list of names, got {clients}")
-        return Algorithm(local=Flipping(float(clients), scale))
+        return _flipping(float(clients), scale)
     if isinstance(clients, str | bool) or not all(isinstance(name, str) for name in clients):
         raise ValueError(f"sign_flip: clients must be a share or a list of names, got {clients!r}")
-    return Algorithm(local=Flipping(tuple(clients), scale))
+    return _flipping(tuple(clients), scale)
+
+
+def _flipping(clients: tuple[str, ...] | float, scale: float) -> Algorithm:
+    flipping = Flipping(clients, scale)
+    return Algorithm(local=flipping, check=flipping.check)

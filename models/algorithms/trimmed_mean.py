@@ -1,10 +1,11 @@
 """A mean without the extremes of each number."""
 
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 
-from models.algorithms._knobs import below
+from models.algorithms._knobs import below, positive
 from models.algorithms.median import sorting
 from models.federation.algorithm import Algorithm
 from models.federation.tally import Reports, Result, Tally
@@ -31,7 +32,8 @@ class Trimmed:
 def trimmed_mean(share: float = 0.2) -> Algorithm:
     """Trimmed mean: of every coordinate, without a *share* at either end (Yin et al. 2018, arXiv 1803.01498).
 
-    Every report counts alike, on every tier.
+    Every report counts alike, on every tier. At least one is cut at either end, so a node needs 1 / *share* children.
     """
     below(0.5, "trimmed_mean", share=share)
-    return Algorithm(rule=Reports(Trimmed(share)), extra_flops=sorting)
+    positive("trimmed_mean", share=share)
+    return Algorithm(rule=Reports(Trimmed(share)), extra_flops=sorting, least=ceil(1 / share))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from models.federation.local import Local, Personal, plainly
-from models.model import Tensors
+from models.model import Model, Tensors
 from models.states import Rule, State, by_votes
 from models.training import Recipe
 
@@ -20,8 +20,17 @@ def everything(key: str) -> bool:
     return True
 
 
-def anyhow(recipe: Recipe) -> None:
-    """Any recipe will do."""
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Where an algorithm is to work: a stage's *recipe*, the *model*, and the names of the *clients*."""
+
+    recipe: Recipe
+    model: Model
+    clients: Collection[str]
+
+
+def anywhere(setting: Setting) -> None:
+    """Any setting will do."""
 
 
 class Uplink(Protocol):
@@ -51,9 +60,9 @@ class Algorithm:
     sent and of the bytes of the weights that it sends and the stage trains. Figures are of what has been since a model
     came down: then they are forgotten. Of the weights travels what *carries* says. *mix*: how much of a model that
     comes down a node takes over. *arrives* makes of what a node knew before and after that what it knows. *personal*:
-    by which weights a node that trains is scored. *check* raises ValueError for a recipe that the algorithm cannot go
-    with. *extra_flops* of a merge rule: FLOPs of a merge beyond one addition per number and copy, of so many numbers
-    and copies.
+    by which weights a node that trains is scored. *check* raises ValueError for a setting that the algorithm does not
+    suit; *least* is how many children a merge takes. *extra_flops* of a merge rule: FLOPs of a merge beyond one
+    addition per number and copy, of so many numbers and copies.
     """
 
     local: Local = plainly
@@ -67,7 +76,8 @@ class Algorithm:
     arrives: Callable[[State, State], State] | None = None
     charge: Callable[[State, Mapping[str, int]], int] | None = None
     personal: Personal | None = None
-    check: Callable[[Recipe], None] = anyhow
+    check: Callable[[Setting], None] = anywhere
+    least: int = 1
     extra_flops: Callable[[int, int], float] | None = None
 
     def parts(self) -> dict[str, Any]:
@@ -79,11 +89,22 @@ FEDAVG = Algorithm()
 
 
 def composed(algorithms: Mapping[str, Algorithm]) -> Algorithm:
-    """One algorithm of several, by name. ValueError where two of them change the same part."""
+    """One algorithm of several, by name: all their checks hold. ValueError where two change the same other part."""
     found: dict[str, tuple[str, Any]] = {}
     for name, algorithm in algorithms.items():
         for part, value in algorithm.parts().items():
+            if part == "check":
+                continue
             if part in found:
                 raise ValueError(f"{found[part][0]} and {name} cannot be combined: both change {part!r}")
             found[part] = name, value
-    return Algorithm(**{part: value for part, (_, value) in found.items()})
+    checks = tuple(each.check for each in algorithms.values() if each.check is not anywhere)
+    return Algorithm(**{part: value for part, (_, value) in found.items()}, check=_all(checks) if checks else anywhere)
+
+
+def _all(checks: tuple[Callable[[Setting], None], ...]) -> Callable[[Setting], None]:
+    def check(setting: Setting) -> None:
+        for each in checks:
+            each(setting)
+
+    return check

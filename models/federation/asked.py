@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from models.data.samples import Samples
 from models.model import Tensors
 from models.states import Ghost
@@ -9,9 +11,13 @@ from models.training import Job, Recipe
 
 
 class Asked:
-    """The recipes of the trainings that were asked for, each with the modules that train, and how many losses."""
+    """The recipes of the trainings that were asked for, each with the modules that train, and how many losses.
+
+    *kept* is what the node has beside its weights then, by name.
+    """
 
     def __init__(self) -> None:
+        self.kept: Mapping[str, Tensors] = {}
         self.recipes: list[tuple[Recipe, frozenset[str]]] = []
         self.losses = 0
 

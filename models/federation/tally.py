@@ -67,8 +67,9 @@ class Tally:
         return weighted_sum(self.copies(key), self.shares(key))
 
     def mean_update(self, key: str) -> Tensor:
-        """How far the mean is from the node's own copy: the "pseudo-gradient" of Reddi et al. 2021, negated."""
-        return self.mean(key) - self.own.tensors[key]
+        """How far the voters have come on average: the "pseudo-gradient" of Reddi et al. 2021, negated."""
+        copies = [self.arrived(vote, key) for vote in self.voters(key)]
+        return weighted_sum(copies, self.shares(key)) - self.own.tensors[key]
 
     def arrived(self, vote: Vote, key: str) -> Tensor:
         """A voter's weights; of one whose model was old, the node's own with the voter's update added."""

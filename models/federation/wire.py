@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -14,7 +14,7 @@ from models.model import Tensors, ballot, module
 from models.states import State, lazily
 
 FIGURE = 4  # bytes of a single number
-RESIDUAL = "residual"  # the name of what compression has left out so far
+RESIDUAL, UNSENT = "residual", "unsent"  # what goes into an update beside it; what the last report has left out of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def parcel(
     return Parcel(own, nbytes, modules, trained, beside)
 
 
-def sizes(keys: Collection[str], initial: Tensors) -> dict[str, int]:
+def sizes(keys: Iterable[str], initial: Tensors) -> dict[str, int]:
     """The bytes of weights, by name."""
     return {key: initial[key].numel() * initial[key].element_size() for key in keys}
 
@@ -92,7 +92,10 @@ def compressed(
     initial: Tensors,
     random: np.random.Generator,
 ) -> tuple[State, State]:
-    """*wire* as its receiver decodes it, and *kept* with what was lost, if it goes into the next update."""
+    """*wire* as its receiver decodes it, and *kept* with what was lost, if it goes into a later update.
+
+    Two reports with no model between are of one update, of which the second says all anew: see :func:`owed`.
+    """
     base, left = initial if state.base is None else state.base.tensors, state.extra.get(RESIDUAL, {})
     own = [key for key in parcel.trained if state.samples.get(ballot(key), 0)]
 
@@ -110,6 +113,24 @@ def compressed(
     wire = replace(wire, tensors=tensors)
     if not uplink.feedback:
         return wire, kept
-    others = {key: None for key in left if key not in own}
-    lost = lazily((*own, *others), needs, lambda: {**both()[1], **{key: left[key] for key in others}})
-    return wire, replace(kept, extra={**kept.extra, RESIDUAL: lost})
+    before = state.extra.get(UNSENT, {})
+    others = {key: None for key in before if key not in own}
+    unsent = lazily((*own, *others), (*needs, before), lambda: {**both()[1], **{key: before[key] for key in others}})
+    return wire, replace(kept, extra={**kept.extra, UNSENT: unsent})
+
+
+def owed(state: State, brought: Collection[str]) -> State:
+    """A node whose weights *brought* have come down: what its last report left out of theirs is for the next update."""
+    unsent, left = state.extra.get(UNSENT, {}), state.extra.get(RESIDUAL, {})
+    now = {key: None for key in unsent if key in brought}
+    if not now:
+        return state
+
+    def moved() -> dict[str, Tensor]:
+        return {**{key: left[key] for key in left}, **{key: unsent[key] for key in now}}
+
+    extra = {name: values for name, values in state.extra.items() if name != UNSENT}
+    extra[RESIDUAL] = lazily(dict.fromkeys((*left, *now)), (left, unsent), moved)
+    if rest := [key for key in unsent if key not in now]:
+        extra[UNSENT] = lazily(rest, (unsent,), lambda: {key: unsent[key] for key in rest})
+    return replace(state, extra=extra)

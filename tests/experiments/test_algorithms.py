@@ -1,12 +1,18 @@
 """Algorithms in scenarios: what they send is in the ledger, what they keep survives a resume, mistakes are told."""
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 from experiments.build import build
+from experiments.costs_only import costs_alone
 from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
+from experiments.simulation import simulated
 from models.model import initial
+from simulator.records import Log
 from tests.experiments.going_on import STUDY, cut_after, resumed, tables
 from tests.experiments.mixing import weights_hash
 
@@ -16,6 +22,14 @@ NUMBERS = 64 * 16 + 16 + 16 * 10 + 10
 
 def study(algorithm, **learning):
     return Scenario.model_validate(PLAIN | {"learning": PLAIN["learning"] | learning | {"algorithm": algorithm}})
+
+
+LORA = PLAIN | {
+    "data": {"source": "campus", "test": 300},
+    "model": {"width": 8, "trunk": {"layers": 1, "heads": 2}, "adapters": {"kind": "lora", "rank": 2}, "offsets": []},
+    "learning": {"algorithm": "flora", "optimizer": {"name": "adamw", "lr": 0.005}, "batch_size": 16},
+    "stages": [{"name": "adapt", "at": "device", "trainable": ["adapter", "head.*"]}],
+}
 
 
 def sent(result, activity):
@@ -36,9 +50,17 @@ def test_control_variates_and_indices_are_charged():
     assert few.manifest["sim_seconds"] < plain.manifest["sim_seconds"] < both.manifest["sim_seconds"]
 
 
-@pytest.mark.parametrize("algorithm", ["scaffold", "fedadam", ["fedprox", {"name": "topk", "share": 0.1}]])
-def test_a_resumed_run_is_the_one_that_was_left_alone(algorithm, tmp_path):
-    scenario = study(algorithm)
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        study("scaffold"),
+        study("fedadam"),
+        study(["fedprox", {"name": "topk", "share": 0.1}]),
+        Scenario.model_validate(LORA),
+    ],
+    ids=["scaffold", "fedadam", "topk", "flora"],
+)
+def test_a_resumed_run_is_the_one_that_was_left_alone(scenario, tmp_path):
     whole = run(scenario, tmp_path / "whole")
     cut = cut_after(3, scenario, tmp_path / "cut")
     result, said, rounds = resumed(cut)
@@ -49,6 +71,45 @@ def test_a_resumed_run_is_the_one_that_was_left_alone(algorithm, tmp_path):
         assert state.extra.keys() == result.states[node].extra.keys()
         for name, values in state.extra.items():
             assert all(torch.equal(result.states[node].extra[name][key], value) for key, value in values.items())
+
+
+def test_factors_of_who_reported_are_charged_without_learning_too():
+    """Costs alone know who reports to whom: under a deadline that some miss they are those of the run, to the bit."""
+    devices = {"device_mix": {"laptop_i5u": 0.5, "android_tablet_budget": 0.5}}
+    plan = LORA["plan"] | {"classroom": {"modules": ["*"], "rounds": 2, "wait": {"deadline": 0.08}}}
+    result, log = run(Scenario.model_validate(LORA | {"topology": LORA["topology"] | devices, "plan": plan})), Log()
+    assert len(set(sent(result, "down").loc["classroom"])) > 2
+    simulated(replace(result.built, workload=costs_alone(result.built)), log)
+    assert list(log.spans) == list(result.log.spans)
+    assert not len(log.metrics)
+
+
+def test_steps_before_a_score_and_copies_of_ones_own_are_charged():
+    """MLPFL is scored after one more pass over the samples, by plain SGD; Ditto keeps a model beside the shared one."""
+    plain, meta, both = (build(study(name)) for name in ("fedavg", "mlpfl", "ditto"))
+    node, stage = "campus0/room0/chromebook0", plain.stages[0]
+    for built in (plain, meta, both):
+        built.workload.enter(stage)
+        built.workload.train(node, built.workload.start(node), 0)
+    trained, scored = (plain.workload.work(node, what, 0).flops for what in ("train", "evaluate"))
+    epochs = plain.learner.recipe.epochs
+    assert meta.workload.work(node, "train", 0).flops > 1.9 * trained  # two gradients for each step
+    assert meta.workload.work(node, "evaluate", 0).flops == scored + trained / epochs
+    assert both.workload.work(node, "evaluate", 0).flops == scored
+    peaks = [one.workload.peak(stage, node, frozenset(stage.trainable)) for one in (plain, both)]
+    assert peaks[1] >= peaks[0] + 4 * NUMBERS
+
+
+def test_a_personal_model_is_scored_in_a_second_stage_from_the_start():
+    """What a node has learned for itself is not forgotten before it trains again."""
+    built = build(study("ditto"))
+    learner, stage, node = built.learner, built.stages[0], "campus0/room0/chromebook0"
+    learner.enter(stage)
+    state = learner.train(node, learner.start(node), 0)
+    before = [score.value for score in learner.evaluate({node: state})]
+    learner.enter(stage)
+    other = replace(state, tensors={key: torch.zeros_like(value) for key, value in state.tensors.items()})
+    assert [score.value for score in learner.evaluate({node: other})] == before != []
 
 
 def test_a_run_can_begin_with_given_weights(tmp_path):
@@ -99,9 +160,34 @@ def test_mistakes_are_told(learning, told):
         Scenario.model_validate(PLAIN | {"learning": learning})
 
 
-def test_scaffold_asks_for_plain_sgd():
-    with pytest.raises(ScenarioError, match="scaffold needs plain SGD"):
-        run(study("scaffold", optimizer={"name": "adamw"}))
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"learning": {"algorithm": "scaffold", "optimizer": {"name": "adamw"}}}, "scaffold needs plain SGD"),
+        ({"learning": {"algorithm": ["fedadam", {"name": "fedrep", "stay": ["tail.*"]}]}}, "has no module 'tail.*'"),
+        ({"learning": {"algorithm": {"name": "sign_flip", "clients": ["me"]}}}, "there is no client 'me'; one is"),
+        ({"learning": {"algorithm": "krum"}}, "a merge takes 4 children or more, and campus0/room0 has 3"),
+        ({"learning": {"algorithm": {"name": "krum", "faults": 0, "keep": 4}}}, "takes 4 children or more"),
+        ({"learning": {"algorithm": {"name": "trimmed_mean", "share": 0.2}}}, "takes 5 children or more"),
+        ({"learning": {"algorithm": "flora"}}, "flora needs low-rank maps"),
+        (
+            {
+                "learning": {"algorithm": "fednova"},
+                "d2d": {"neighbours": "everyone"},
+                "plan": {
+                    "classroom": {"modules": ["*"], "peers": {"kind": "consensus", "rounds": 2}},
+                    "campus": {"modules": ["*"]},
+                    "cloud": {"modules": ["*"]},
+                },
+            },
+            "plan.classroom.peers: the algorithm sends effective_steps beside the weights",
+        ),
+    ],
+)
+def test_what_does_not_suit_the_model_the_data_or_the_plan_is_told_before_the_run(changes, told):
+    learning = PLAIN["learning"] | {"optimizer": {"name": "sgd", "lr": 0.05}} | changes["learning"]
+    with pytest.raises(ScenarioError, match=re.escape(told)):
+        build(Scenario.model_validate(PLAIN | changes | {"learning": learning}))
 
 
 def test_periods_do_not_make_a_node_forget_what_it_was_sent():

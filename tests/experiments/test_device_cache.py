@@ -1,13 +1,17 @@
 """Devices that keep what the frozen front makes of their samples: computed once, read ever after, held in memory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from experiments.build import build
+from experiments.device_cache import CachingWorkload, cut_of
 from experiments.scenario import Scenario, ScenarioError
 from experiments.simulation import simulated
 from simulator.records import Log
 
+LEARNING = {"local_epochs": 2, "batch_size": 16, "device_cache": True}
 CLIENTS, ROUNDS, EPOCHS, BATCH, INPUTS, HIDDEN, CLASSES = 4, 3, 2, 16, 64, 6, 10
 
 
@@ -20,7 +24,7 @@ def scenario(cache, **more):
             "data": {"source": "digits"},
             "model": {"kind": "mlp", "hidden": [HIDDEN]},
             "plan": {"cloud": {"modules": ["head.*"], "rounds": ROUNDS}},
-            "learning": {"local_epochs": EPOCHS, "batch_size": BATCH, "device_cache": cache},
+            "learning": LEARNING | {"device_cache": cache},
             "stages": [{"name": "heads", "at": "device", "trainable": ["head.*"]}],
             "plots": False,
             **more,
@@ -55,6 +59,24 @@ def test_without_it_every_epoch_computes_the_front_and_learning_is_the_same():
     assert [span.flops for span in trainings(plain, node)] == [whole] * ROUNDS
     values = [[m.value for m in log.metrics] for log in (kept, plain)]
     assert values[0] == values[1] != []
+
+
+def test_an_algorithm_of_several_trainings_fills_it_once_and_never_keeps_what_changes():
+    """Ditto trains two heads on one front. FedRep's first part trains a head on a second layer that changes later."""
+    built, log = run(True, learning=LEARNING | {"algorithm": "ditto"})
+    node, n = next((node, len(client.train)) for node, client in built.study.clients.items())
+    front, head = 2 * INPUTS * HIDDEN * n, EPOCHS * 2 * (2 * HIDDEN * CLASSES * n)
+    assert [span.flops for span in trainings(log, node)] == [front + 2 * head] + [2 * head] * (ROUNDS - 1)
+    body = {"stages": [{"name": "all", "at": "device", "trainable": ["*"]}], "plan": {"cloud": {"modules": ["*"]}}}
+    learning = LEARNING | {"algorithm": {"name": "fedrep", "head_epochs": 1}, "device_cache": False}
+    whole, log = run(False, learning=learning, **body)
+    first = 2 * INPUTS * HIDDEN * n + 2 * (2 * HIDDEN * CLASSES * n)  # an epoch of the head, on a fresh front pass
+    assert trainings(log, node)[0].flops > first
+    head_only = replace(whole.learner.recipe, trainable=frozenset({"head.digit"}))
+    assert cut_of(whole.learner.model, head_only) is not None
+    kept = CachingWorkload(whole.learner)
+    kept.enter(whole.stages[0])
+    assert kept.work(node, "train", 0) == whole.workload.work(node, "train", 0)
 
 
 def test_what_is_kept_is_in_memory():

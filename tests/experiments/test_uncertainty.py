@@ -104,7 +104,7 @@ def test_the_same_seed_draws_the_same_and_more_draws_begin_with_the_same(scenari
 def test_with_factors_of_one_the_costs_of_learning_are_rerun_to_the_bit(plan):
     result = run(Scenario.load(GALLERY / "campus.yaml", QUICK | plan))
     learner = result.built.learner
-    before = learner.updates, set(learner.taught), learner.recipe
+    before = learner.updates, set(learner.scorer.taught), learner.recipe
     ones = {name: dict.fromkeys(row, 1.0) for name, row in uncertain(result.built).items()}
     for _ in range(2):  # a rerun leaves nothing behind
         log = Log()
@@ -114,7 +114,7 @@ def test_with_factors_of_one_the_costs_of_learning_are_rerun_to_the_bit(plan):
         assert log.end_s == result.log.end_s
         assert rows == result.node_rows
         assert not len(log.metrics)
-    assert before == (learner.updates, learner.taught, learner.recipe)
+    assert before == (learner.updates, learner.scorer.taught, learner.recipe)
     assert any(span.activity == "evaluate" for span in result.log.spans)
     assert any(h.kind == "late" for h in result.log.happenings) == bool(plan)
 

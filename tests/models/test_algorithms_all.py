@@ -165,6 +165,7 @@ def test_an_algorithm_of_ones_own(tmp_path, monkeypatch):
         ("ditto", {"lambda_": -0.1}, "lambda_ must be >= 0"),
         ("mlpfl", {"inner_lr": 0.0}, "inner_lr must be > 0"),
         ("trimmed_mean", {"share": 0.5}, "share must be >= 0 and < 0.5"),
+        ("trimmed_mean", {"share": 0.0}, "share must be > 0"),
         ("krum", {"faults": -1}, "faults must be a whole number, 0 or more"),
         ("krum", {"keep": 1.5}, "keep: input should be a valid integer"),
         ("norm_clip", {"norm": 0.0}, "norm must be > 0"),

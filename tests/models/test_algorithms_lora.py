@@ -10,11 +10,12 @@ import torch
 from quadratics import Noting
 
 from models import SGD, Client, Node, Recipe, Study, Supervised, initial
-from models.adapters import LoRA
+from models.adapters import Bottleneck, LoRA
 from models.algorithms.fedit import fedit
 from models.algorithms.ffa_lora import ffa_lora
 from models.algorithms.flora import flora
 from models.federate import Federation
+from models.federation.algorithm import Setting
 from models.model import nest
 
 ALPHA, RANK = 3.0, 2
@@ -129,6 +130,27 @@ def test_flora_is_charged_by_stacked_factors():
     assert sizes["room/1", "cloud"] == [one] * 2
     assert sizes["cloud", "room/0"] == [one, 4 * one, 4 * one]  # two rounds, a broadcast
     assert sizes["room/0", "a"] == [one, 3 * one, 4 * one, 3 * one, 4 * one]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "model", "trainable", "wrong"),
+    [
+        (flora(ALPHA), replace(MODEL, adapters=Bottleneck(4)), ADAPTER, "flora needs low-rank maps"),
+        (flora(ALPHA), MODEL, (*ADAPTER, "trunk"), "the trunk, which must be frozen"),
+        (flora(), MODEL, ADAPTER, "alpha must be that of the model's adapters, 3.0"),
+        (flora(2.0), replace(MODEL, adapters=LoRA(RANK)), ADAPTER, None),  # alpha / rank is 1 either way
+        (flora(3.0), replace(MODEL, adapters=LoRA(RANK)), ADAPTER, "the model's adapters, none"),
+        (ffa_lora(), replace(MODEL, adapters=Bottleneck(4)), ADAPTER, "ffa_lora needs low-rank maps"),
+        (ffa_lora(), MODEL, (*ADAPTER, "trunk"), None),
+    ],
+)
+def test_models_that_do_not_suit_are_refused(algorithm, model, trainable, wrong):
+    setting = Setting(Recipe(Supervised(), SGD(0.5), 3, 4, trainable=frozenset(trainable)), model, DEVICES)
+    if wrong is None:
+        algorithm.check(setting)
+        return
+    with pytest.raises(ValueError, match=wrong):
+        algorithm.check(setting)
 
 
 def test_ffa_keeps_a_as_drawn_and_sends_only_b():

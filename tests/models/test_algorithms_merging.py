@@ -1,5 +1,7 @@
 """Merge rules by hand, on a few numbers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -196,6 +198,34 @@ def test_afl_turns_to_the_worst():
     assert [float(second.extra[MIXTURE][v.sender]) for v in votes] == pytest.approx([0, 0, 1])
 
 
+def test_the_mixture_is_one_where_only_some_report():
+    """With those who have not been heard of, each 1/N; also when a child that has been heard of is not there."""
+    state, algorithm = own(0.0), afl(0.3)
+    for names in ("ab", "ab", "bc", "d", "ad"):
+        votes = [vote(name, 1.0, loss=i + 0.5) for i, name in enumerate(names)]
+        state = up(algorithm, state, votes, 4)
+        mixture = {name: float(value) for name, value in state.extra[MIXTURE].items()}
+        assert sum(mixture.values()) == pytest.approx(len(mixture) / 4)
+        assert min(mixture.values()) >= 0
+    assert len(mixture) == 4
+
+
+def test_a_large_q_is_the_worst_child_alone():
+    """F_i^q / F_max^q vanishes: w moves by D / (1 + q L ||D||^2 / F) of the worst, however large the powers."""
+    votes, q, lipschitz = [vote("a", 3.0, 4.0, loss=9.0), vote("b", 1.0, 0.0, loss=2.0)], 1000.0, 0.5
+    share = 1 / (1 + q * lipschitz * 25 / 9)
+    found = weights(qffl(q, lipschitz), own(0.0, 0.0), votes)
+    assert found == pytest.approx([3 * share, 4 * share], rel=1e-9)
+
+
+@pytest.mark.parametrize("algorithm", [fedadam(), fedyogi(), fedadagrad()])
+def test_a_stale_report_is_an_update_of_what_it_was_sent(algorithm):
+    base = State({"m/w": torch.tensor([1.0, 1.0], dtype=torch.float64)}, {})
+    stale = [vote("a", 2.0, 0.5, staleness=3, base=base)]
+    fresh = [vote("a", 5.0 + 1.0, 5.0 - 0.5)]
+    assert weights(algorithm, own(5.0, 5.0), stale) == weights(algorithm, own(5.0, 5.0), fresh)
+
+
 @pytest.mark.parametrize("count", [1, 4, 9])
 def test_median_and_trimmed_mean_of_each_number(count):
     votes = many(count, dtype=torch.float64)
@@ -206,11 +236,12 @@ def test_median_and_trimmed_mean_of_each_number(count):
     assert weights(trimmed_mean(0.3), own(*range(5)), votes) == pytest.approx(kept.mean(0).tolist(), rel=1e-13)
 
 
+@pytest.mark.parametrize("said", [1e6, math.inf, math.nan])
 @pytest.mark.parametrize("algorithm", [median(), trimmed_mean(0.3), krum(faults=2), krum(faults=2, keep=5)])
-def test_robust_rules_do_not_see_the_planted_outliers(algorithm):
+def test_robust_rules_do_not_see_the_planted_outliers(algorithm, said):
     """Two of nine say anything: the result stays among the others."""
     honest = many(7, dtype=torch.float64)
-    planted = [vote(f"x{i}", *[1e6 * (i + 1)] * 5) for i in range(2)]
+    planted = [vote(f"x{i}", *[said * (i + 1)] * 5) for i in range(2)]
     found = np.array(weights(algorithm, own(*range(5)), [*honest[:3], *planted, *honest[3:]]))
     rows = np.array([v.state.tensors["m/w"].tolist() for v in honest])
     assert (found >= rows.min(0) - 1e-12).all()
@@ -235,6 +266,14 @@ def test_norm_clip():
     some = many(9, votes=3.0)
     state = own(*range(5), dtype=torch.float32)
     assert torch.equal(up(norm_clip(1e3), state, some).tensors["m/w"], merge(state, some, ["m"], "up").tensors["m/w"])
+
+
+@pytest.mark.parametrize("said", [math.inf, math.nan])
+def test_what_is_not_finite_cannot_be_clipped(said):
+    """It has no say; nobody's is the node's own."""
+    votes = [vote("a", 4.0, 5.0), vote("x", said, 0.0, votes=7.0)]
+    assert weights(norm_clip(2.0), own(1.0, 1.0), votes) == weights(norm_clip(2.0), own(1.0, 1.0), votes[:1])
+    assert weights(norm_clip(2.0), own(1.0, 1.0), votes[1:]) == [1.0, 1.0]
 
 
 def test_control_variates_of_a_module_that_some_lack():

@@ -192,7 +192,7 @@ def test_what_a_local_rule_asks_for_is_counted():
     for name, algorithm in (("ditto", ditto()), ("qffl", qffl()), ("mlpfl", mlpfl())):
         whole = learner(algorithm, TWO)
         whole.enter(SimpleNamespace(name="federate", trainable=("head.score",)))
-        found = whole.asks("a")
+        found = whole.asks("a", whole.recipe, algorithm)
         asked[name] = len(found.recipes), found.losses
     assert asked == {"ditto": (2, 0), "qffl": (1, 1), "mlpfl": (1, 0)}
     assert torch.is_tensor(federation(qffl(), TWO, 1)[0]["school"].extra["loss"]["value"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 from quadratics import Noting
 
-from models import MLP, SGD, Client, Recipe, Samples, Study, Supervised, Task, initial
+from models import MLP, SGD, Client, Recipe, Samples, Study, Supervised, Task, Vote, initial
 from models.algorithms.ditto import ditto
 from models.algorithms.fedavg import fedavg
 from models.algorithms.fednova import fednova
@@ -144,6 +144,30 @@ def test_error_feedback_telescopes(algorithm):
         decoded, left = found["cloud"].tensors[key] - value, found["a"].extra["residual"][key]
         assert torch.allclose(decoded + left, learned[key], rtol=1e-12, atol=1e-14)
         assert left.abs().max() > 0
+
+
+def test_what_two_reports_leave_out_of_one_update_counts_once():
+    """Where no model comes down between, the second says anew what the first said: only its own loss is owed."""
+    study = Study({"x": (5,)}, TASKS, clients("a"), samples(np.random.default_rng(1), 8))
+    how = {"algorithms": {"f": topk(0.1)}, "depths": {"cloud": 0, "a": 1}, "start": START}
+    learner = Noting(MODEL, study, dict.fromkeys(("cloud", "a"), tuple(START)), {"f": RECIPE}, **how)
+    learner.enter(stage(1))
+    state, model, learned, step = learner.start("a"), dict(START), dict.fromkeys(START, 0.0), 0
+    for reports in (1, 3, 2):
+        down = replace(learner.start("cloud"), tensors=dict(model))
+        state = learner.merge("a", state, [Vote("cloud", down)], MODULES, "down")
+        for _ in range(reports):
+            state, step = learner.train("a", state, step), step + 1
+            update = {key: state.tensors[key] - model[key] for key in START}
+            packed = learner.pack("a", "cloud", state, MODULES)
+            state = packed.kept
+        learned = {key: learned[key] + value for key, value in update.items()}
+        model = dict(packed.wire.tensors)  # the cloud takes the last over
+    state = learner.merge("a", state, [Vote("cloud", replace(down, tensors=model))], MODULES, "down")
+    left = state.extra["residual"]
+    for key, value in START.items():
+        assert torch.allclose(model[key] - value + left[key], learned[key], rtol=1e-12, atol=1e-14)
+        assert left[key].abs().max() > 0
 
 
 @pytest.mark.parametrize("levels", [1, 4, 16])

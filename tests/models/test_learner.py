@@ -27,14 +27,14 @@ def learner(nodes=NODES, epochs=3):
 def test_a_model_is_scored_on_held_out_samples():
     one = learner()
     for node in NODES:
-        assert one.held_out(node).targets == one.study.clients[node].test.targets
-    assert one.held_out("cloud").targets == one.study.test.targets
+        assert one.scorer.held_out(node).targets == one.study.clients[node].test.targets
+    assert one.scorer.held_out("cloud").targets == one.study.test.targets
 
 
 def test_nothing_is_scored_before_it_is_taught():
     one = learner()
     start = one.start("pupil0")
-    assert not one.worth_scoring("pupil0")
+    assert not one.scorer.worth("pupil0")
     assert one.evaluate({"pupil0": start}) == []
     assert {score.task for score in one.evaluate({"pupil0": one.train("pupil0", start, 0)})} == set(TASKS)
 
