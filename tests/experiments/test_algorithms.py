@@ -96,8 +96,9 @@ def test_steps_before_a_score_and_copies_of_ones_own_are_charged():
     assert meta.workload.work(node, "train", 0).flops > 1.9 * trained  # two gradients for each step
     assert meta.workload.work(node, "evaluate", 0).flops == scored + trained / epochs
     assert both.workload.work(node, "evaluate", 0).flops == scored
-    peaks = [one.workload.peak(stage, node, frozenset(stage.trainable)) for one in (plain, both)]
-    assert peaks[1] >= peaks[0] + 4 * NUMBERS
+    drawn = build(study("fedprox"))  # to what came down, as Ditto's own is
+    peaks = [one.workload.peak(stage, node, frozenset(stage.trainable)) for one in (plain, drawn, both)]
+    assert peaks[0] < peaks[1] == peaks[2] - 4 * NUMBERS
 
 
 def test_a_personal_model_is_scored_in_a_second_stage_from_the_start():
