@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,9 @@ from experiments.memory import fitted, fitted_sizes, short_groups
 from experiments.network import beside, hierarchy, on_air
 from experiments.physics import costs_of, presence_of
 from experiments.planning import stage_of
-from experiments.scenario import Problem, Scenario, ScenarioError
+from experiments.scenario import Scenario, ScenarioError
 from experiments.schema.documents import find_file
+from experiments.schema.placing import in_stage, problem_of
 from experiments.schema.subjects import Footprint, FootprintModel, RecordedData
 from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
@@ -51,20 +52,28 @@ def build(scenario: Scenario) -> Built:
         costs, presence = costs_of(built.scenario), presence_of(built.scenario, built.hierarchy)
         built = replace(built, costs=costs, presence=presence)
         _follow_batteries(built)
-        check_needs(built.hierarchy, built.workload, built.stages)
+        for place, (stage, spec) in enumerate(zip(built.stages, built.scenario.stages, strict=True)):
+            with in_stage(place, spec):
+                check_needs(built.hierarchy, built.workload, [stage])
         return built
     except ScenarioError:
         raise
     except ValueError as error:
-        raise ScenarioError([Problem("", "", str(error))]) from error
+        raise ScenarioError([problem_of(error)]) from error
 
 
 def _built(scenario: Scenario) -> Built:
-    stages = tuple(stage_of(scenario, spec) for spec in scenario.stages)
+    stages = tuple(_staged(scenario))
     evaluation = scenario.evaluate
     evaluate = Evaluate() if evaluation is None else Evaluate(evaluation.every, evaluation.tiers, evaluation.moments)
     build_one = _costing if isinstance(scenario.model, FootprintModel) else _learning
     return build_one(scenario, stages, evaluate)
+
+
+def _staged(scenario: Scenario) -> Iterator[Stage]:
+    for place, spec in enumerate(scenario.stages):
+        with in_stage(place, spec):
+            yield stage_of(scenario, spec)
 
 
 def _costing(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate) -> Built:
@@ -168,9 +177,10 @@ def _merging(footprint: Footprint) -> float:
 
 def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data: Container[str]) -> None:
     """Refuse stages at tiers that the tree lacks, or at nodes that have nothing to learn from."""
-    for stage, spec in zip(stages, scenario.stages, strict=True):
-        stage.check(tree.tiers)
-        check_selection(tree, [stage])
+    for place, (stage, spec) in enumerate(zip(stages, scenario.stages, strict=True)):
+        with in_stage(place, spec):
+            stage.check(tree.tiers)
+            check_selection(tree, [stage])
         without = next((node for node in tree.nodes(stage.at) if node not in with_data), None)
         if without is not None and spec.data == "own":
             raise ValueError(f"stage {stage.name}: {without} has no data of its own; train at the leaves, or on public")

@@ -17,6 +17,7 @@ from experiments.schema.adapting import Adapters, ExpertAdapters, LoraAdapters
 from experiments.schema.algorithms import FEDAVG, AlgorithmSpec, algorithm_of
 from experiments.schema.documents import find_file
 from experiments.schema.foundations import HfModel, ModuleModel, VqaData
+from experiments.schema.placing import in_stage
 from experiments.schema.plans import StageSpec
 from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, DigitsData, FootprintModel, MlpModel, StarData
@@ -25,6 +26,7 @@ from experiments.suiting import refuse_unsuited
 from models.adapters import Adaptation, Bottleneck, Experts, LoRA, Prompt
 from models.data.samples import Samples, Study
 from models.engines import Engine
+from models.federation.algorithm import Setting
 from models.learner import Learner
 from models.linear import LinearModel
 from models.m3t import M3T
@@ -149,7 +151,10 @@ def learner_of(
     }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
     found = {spec.name: algorithm_of(_algorithms(scenario.learning, spec)) for spec in scenario.stages}
-    refuse_unsuited(found, recipes, model, study, tree, stages)
+    for place, (stage, spec) in enumerate(zip(stages, scenario.stages, strict=True)):
+        key = "learning.algorithm" if spec.algorithm is None else f"stages.{place}.algorithm"
+        with in_stage(place, spec):
+            refuse_unsuited(found[spec.name], Setting(recipes[spec.name], model, study.clients), tree, stage, key)
     weighting = scenario.learning.weighting.items()
     uniform = resolve([pattern for pattern, how in weighting if how == "uniform"], tuple(model.modules))
     return Learner(

@@ -2,7 +2,8 @@
 
 A training fits when its peak (weights, gradients, optimizer state, activations) and what the system reserves are no
 more than the device's memory. Under the policy ``fit`` a device trains fewer modules: the one whose removal saves most
-is dropped (of equals, the first in the model's order), again and again, until the rest fits.
+is dropped (of equals, the first in the model's order), again and again, until the rest fits. Who is helped by its
+neighbours (`simulator.cooperate`) needs what fits each of those who may train for it, and no memory of its own.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from simulator.plan import Stage
 from simulator.workloads import Size
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
+from topologies.profiles import DeviceProfile
 
 Candidates = Callable[[Stage, str], Sequence[str]]  # the modules that a node would train
 Peak = Callable[[Stage, str, frozenset[str]], float]  # bytes that training some of them takes at a node
@@ -103,7 +105,8 @@ def _shortages(
     memory: Memory, tree: Hierarchy, stages: Sequence[Stage], candidates: Candidates, peak: Peak, groups: bool
 ) -> Iterator[Shortage]:
     for stage in stages:
-        trainers = [(node, tree.profile(node)) for node in tree.nodes(stage.at)]
+        elsewhere = _helpers(tree, stage)
+        trainers = [(node, elsewhere.get(node) or tree.profile(node)) for node in tree.nodes(stage.at)]
         for group in tree.groups() if groups else ():
             trainers += [(node, group.profile) for node in tree.members(group) if group.tier == stage.at]
         for node, profile in trainers:
@@ -113,6 +116,18 @@ def _shortages(
             needed = peak(stage, node, frozenset(modules)) if modules else 0.0
             if needed + memory.reserved > profile.memory_bytes and needed:
                 yield Shortage(stage, node, profile.name, profile.memory_bytes, needed, modules)
+
+
+def _helpers(tree: Hierarchy, stage: Stage) -> Mapping[str, DeviceProfile]:
+    """By those for whom others train, the profile with the least memory among the neighbours who may do it."""
+    out: dict[str, DeviceProfile] = {}
+    for plan in stage.plan.values():
+        helped = getattr(plan.peers, "helped", ())
+        for node in filter(tree.__contains__, helped):
+            able = (tree.profile(peer) for peer in tree.peers(node) if peer not in helped)
+            if there := [profile for profile in able if profile]:
+                out[node] = min(there, key=lambda profile: profile.memory_bytes)
+    return out
 
 
 def _refusal(memory: Memory, short: Sequence[Shortage], peak: Peak) -> str:

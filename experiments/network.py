@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.scenario import Scenario
-from experiments.schema.beside import BesideSpec, DegreeSpec, ProbabilitySpec, WithinSpec
 from experiments.schema.catalogue import device_profiles, link_profiles
 from experiments.schema.documents import find_file
+from experiments.schema.links import BesideSpec, DegreeSpec, ProbabilitySpec, WithinSpec, each
 from experiments.schema.places import Classroom, DataSchools, Devices, PrototypeNetwork, Rosters, Star, TopologyFile
 from topologies.hierarchy import Hierarchy
 
@@ -72,21 +72,31 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
 
 def beside(scenario: Scenario, tree: Hierarchy) -> None:
     """Connect nodes of *tree* as the scenario's `d2d` says. Raises ValueError where they cannot be."""
+    for keys, spec in each(scenario.d2d):
+        try:
+            _connect(scenario, tree, spec)
+        except ValueError as error:
+            raise ValueError(f"{'.'.join(map(str, keys))}: {error}") from error
+
+
+def _connect(scenario: Scenario, tree: Hierarchy, spec: BesideSpec) -> None:
+    from topologies.placement import join_by_radio
     from topologies.sideways import clusters, join
 
-    spec = scenario.d2d
-    if spec is None:
-        return
     tier, link = spec.tier or tree.tiers[-1], link_profiles(scenario.profiles)[spec.link]
     families: dict[str, list[str]] = {}
     for node in tree.nodes(tier):
         above = next((n for n in tree.path_up(node)[1:] if spec.among in (None, tree.tier(n))), None)
         if above is None:
-            raise ValueError(f"d2d: there is no {spec.among or 'node'} above {node}; name another tier")
+            raise ValueError(f"there is no {spec.among or 'node'} above {node}; name another tier")
         families.setdefault(above, []).append(node)
     for family in families.values():
         for members in [tuple(family)] if spec.among else clusters(tree, family):
-            join(tree, _pairs(spec, tree, members, scenario.seed), link)
+            pairs = _pairs(spec, tree, members, scenario.seed)
+            if spec.radio is None:
+                join(tree, pairs, link)
+            else:
+                join_by_radio(tree, pairs, link, spec.radio.radio(), scenario.seed)
 
 
 def _pairs(spec: BesideSpec, tree: Hierarchy, members: tuple[str, ...], seed: int) -> tuple[tuple[str, str], ...]:

@@ -12,10 +12,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 
 from experiments.schema import checks
-from experiments.schema.beside import BesideSpec
 from experiments.schema.computing import Cache, CacheSpec, Device, DeviceSpec, Engine, EngineSpec
 from experiments.schema.documents import Document, UnreadableError, put, read, value_of
 from experiments.schema.keeping import Checkpoints
+from experiments.schema.links import Beside
 from experiments.schema.memory import Memory
 from experiments.schema.mistakes import Keys, Problem, ScenarioError, told
 from experiments.schema.physics import AnyPresence, CostsSpec
@@ -37,7 +37,7 @@ class Scenario(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     topology: AnyTopology
     radio: RadioSpec | None = None
-    d2d: BesideSpec | None = None
+    d2d: Beside | None = None
     data: Data | None = None
     model: Model
     plan: dict[str, TierPlanSpec]

@@ -65,9 +65,6 @@ class Cooperate(Generic[S]):
 
     def check(self, tree: Hierarchy, children: Sequence[str]) -> None:
         """Refuse who is helped and has no neighbour to do it."""
-        for name in self.helped:
-            if name not in tree:
-                raise ValueError(f"cooperate: there is no node {name!r}")
         graph = neighbours(tree, children)
         for name in self.helped:
             if name in graph and not any(other not in self.helped for other in graph[name]):

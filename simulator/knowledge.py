@@ -77,7 +77,7 @@ class Knowledge(Generic[S]):
     ) -> Steps:
         """The child takes over its parent's copy of *modules*; *version* rounds of the root are in it.
 
-        If it went on training meanwhile, it completes the training under way first.
+        If it went on training meanwhile, that ends; where the model replaces what was learned so, it has no vote.
         """
         if parent not in self.states:  # it only forwards, and has no copy
             return
@@ -87,7 +87,9 @@ class Knowledge(Generic[S]):
         merges = self.versions[parent]
         if not preinstalled:
             yield from self.acts.send(parent, child, packet, "down", at)
-        yield from self.onward.complete(child)
+        learned = yield from self.onward.end(child)
+        if learned and getattr(self.workload, "overwrites", False):
+            self.states[child] = self.workload.pack(child, child, self.states[child], packet.modules).kept
         arrival = [Arrival(parent, packet.wire)]
         self.states[child] = self.workload.merge(child, self.states[child], arrival, modules, "down", 1)
         self.bases[parent, child] = merges

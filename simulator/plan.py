@@ -81,7 +81,8 @@ class TierPlan:
       and kept reports what was due in the turn in which it was asked.
     - *down*: the modules that travel down; None: all of *modules*.
     - *meanwhile*: what a child that trains does from when its report is packed until its parent's next model has come:
-      nothing, or it goes on training (delay-aware federated learning, after arXiv 2303.12414).
+      nothing, or it goes on training (delay-aware federated learning, after arXiv 2303.12414). The training under way
+      when the model comes is cut.
     """
 
     modules: tuple[str, ...]
@@ -190,13 +191,13 @@ class Stage:
         helping = [t for t in upper if getattr(self.plan[t].peers, "helped", ())]
         if helping:
             raise ValueError(
-                f"stage {self.name}: plan.{helping[0]}.peers: nobody can be helped there: its children gather, they do "
-                "not train"
+                f"plan.{helping[0]}.peers: nobody can be helped there in stage {self.name}: its children gather, they "
+                "do not train"
             )
         busy = [t for t in upper if self.plan[t].meanwhile == "train"]
         if busy:
             raise ValueError(
-                f"stage {self.name}: plan.{busy[0]}.meanwhile: train: its children gather, they do not train"
+                f"plan.{busy[0]}.meanwhile: train: in stage {self.name} its children gather, they do not train"
             )
 
     def sends(self, tier: str, came: tuple[str, ...]) -> tuple[str, ...]:

@@ -142,7 +142,7 @@ class Federation(Generic[S]):
     ) -> Generator[Event, Any, Arrival[S] | tuple[()] | None]:
         k, parent, at = self.knowledge, turn.node, turn.at
         yield from k.send_down(parent, child, turn.brought, at, max(at.round - 1, 0))
-        yield from k.onward.complete(child)
+        yield from k.onward.end(child)
         if turn.plan is None or child not in getattr(turn.plan.peers, "helped", ()):  # then another trains for it
             yield from self.rounds(child, turn.stage, at)
         k.examine(child, "before_merge", at)

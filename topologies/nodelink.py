@@ -43,6 +43,7 @@ def as_dict(hierarchy: Hierarchy) -> dict[str, Any]:
             _check_steady(node, hierarchy.channel(parent, node))
             edges.append({"source": parent, "target": node, "link": key_of(hierarchy.link(parent, node), links)})
     for a, b in hierarchy.sideways:
+        _check_steady(f"{a} - {b}", hierarchy.channel(a, b))
         link, medium = key_of(hierarchy.link(a, b), links), hierarchy.medium(a, b)
         edges.append({"source": a, "target": b, "link": link, "sideways": True, "medium": medium})
     graph = {"root": hierarchy.root, "devices": figures_of(devices), "links": figures_of(links)}

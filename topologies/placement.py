@@ -18,6 +18,7 @@ from .radio.budget import Radio
 from .radio.channel import Channel
 from .radio.decibels import decibels
 from .radio.rooms import Point
+from .sideways import Pairs, metres
 
 
 class Unheard(NamedTuple):
@@ -64,6 +65,28 @@ def with_radio(hierarchy: Hierarchy, radio: Radio, seed: int) -> tuple[Hierarchy
         if a in tree and b in tree:
             tree.connect(a, b, hierarchy.link(a, b), hierarchy.medium(a, b))
     return tree, tuple(unheard)
+
+
+def join_by_radio(tree: Hierarchy, pairs: Pairs, link: LinkProfile, radio: Radio, seed: int) -> None:
+    """Connect pairs beside the tree at the rates of a radio by their distance; both ends send with the device's power.
+
+    Each pair has losses and fading of its own, the same in both directions. Who is connected already stays so. A pair
+    out of range is refused with a ValueError, or left unconnected, as the radio says.
+    """
+    length, radio = metres(tree), replace(radio, access_point_dbm=radio.device_dbm)
+    for a, b in pairs:
+        if b in tree.peers(a):
+            continue
+        channel = radio.channel(f"{a}|{b}", link, length(a, b), seed)
+        if not channel.in_range and radio.out_of_range == "refuse":
+            raise ValueError(
+                f"{a} - {b}: {channel.metres:.1f} m are out of range, mean SNR {channel.up_snr_db:.1f} dB; connect "
+                "nearer neighbours, send with more power, or leave such links out (out_of_range: exclude)"
+            )
+        if channel.in_range:
+            rate = channel.edge_bits_per_s("up")
+            tree.connect(a, b, replace(link, up_bits_per_s=rate, down_bits_per_s=rate))
+            tree.graph.edges[a, b]["channel"] = channel
 
 
 def _add_node(hierarchy: Hierarchy, tree: Hierarchy, radio: Radio, node: str, parent: str, seed: int) -> list[Unheard]:

@@ -5,7 +5,7 @@ satellite (280 ms one way); the longest local training takes 50 ms. A perceptron
 (Dirichlet 0.5); every client counts alike. Four ways: wait; go on training and let the model that comes down replace
 what was learned meanwhile; go on and mix half of it in (DFL, after arXiv 2303.12414); and, for comparison, wait but
 train four times as long. Simulated seconds until the cloud's model has the target accuracy. A device goes on by whole
-local trainings and completes the one under way when a model comes; the report that it sends is what it knew before.
+local trainings, and a model that comes cuts the one under way; the report that it sends is what it knew before.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,6 +89,15 @@ def algorithm_of(specs: tuple[AlgorithmSpec, ...]) -> Algorithm:
     if twice is not None:
         raise ValueError(f"{twice} is named twice; give it once, with its knobs")
     return composed({spec.name: _made(spec) for spec in specs})
+
+
+def stale(specs: tuple[AlgorithmSpec, ...]) -> str | None:
+    """The name of one that goes by how stale reports are, if any does; what cannot be made is told elsewhere."""
+    for spec in () if specs == FEDAVG else specs:
+        with suppress(ValueError):
+            if _made(spec).stale:
+                return spec.name
+    return None
 
 
 def _made(spec: AlgorithmSpec) -> Algorithm:

@@ -1,4 +1,4 @@
-"""The sections of a scenario that say what devices do beside the tree: their links, and what travels on them."""
+"""The sections of a scenario that say what siblings do among themselves, over their links beside the tree."""
 
 from __future__ import annotations
 
@@ -6,60 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from experiments.schema.places import LinkName
 from experiments.schema.quantities import Bytes, Metres
 from experiments.schema.section import Section
 from experiments.schema.sections import Count, Names, by
 
 Positive = Annotated[float, Field(gt=0)]
-
-
-class WithinSpec(Section):
-    """Those at most so far from each other."""
-
-    within: Annotated[Metres, Field(gt=0)]
-
-
-class DegreeSpec(Section):
-    """A random connected graph in which each has so many neighbours."""
-
-    degree: Count
-
-
-class ProbabilitySpec(Section):
-    """A random connected graph in which each pair has a link with this probability."""
-
-    probability: Annotated[float, Field(gt=0, le=1)]
-
-
-def _graph_tag(value: Any) -> str:
-    keys = list(value) if isinstance(value, dict) else [type(value).__name__.removesuffix("Spec").lower()]
-    return next((f"={key}" for key in ("within", "degree", "probability") if key in keys), "=named")
-
-
-def _graph(value: Any) -> Any:
-    if value not in ("everyone", "ring", "spanning"):
-        forms = "everyone, ring, spanning, {within: 30 m}, {degree: 3} or {probability: 0.5}"
-        raise ValueError(f"expected {forms}, got {value!r}")
-    return value
-
-
-Neighbours = Annotated[
-    Annotated[Literal["everyone", "ring", "spanning"], BeforeValidator(_graph), Tag("=named")]
-    | Annotated[WithinSpec, Tag("=within")]
-    | Annotated[DegreeSpec, Tag("=degree")]
-    | Annotated[ProbabilitySpec, Tag("=probability")],
-    Discriminator(_graph_tag),
-]
-
-
-class BesideSpec(Section):
-    """Links beside the tree between nodes of a *tier* that have the same ancestor at the tier *among*."""
-
-    link: LinkName = "wifi_direct"
-    neighbours: Neighbours = "everyone"
-    tier: str | None = None  # None: the leaves
-    among: str | None = None  # None: siblings, divided by their attribute `cluster` if they have it
 
 
 class FlickeringSpec(Section):

@@ -18,7 +18,14 @@ from experiments.schema.documents import find_file
 from experiments.schema.foundations import VqaData
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology, DataSchools, Rosters, Star, TopologyFile
-from experiments.schema.plan_checks import pattern_problems, plan_problems, stage_problems, unknown_tier
+from experiments.schema.plan_checks import (
+    never_stale,
+    pattern_problems,
+    plan_problems,
+    stage_problems,
+    unknown_tier,
+    untrained,
+)
 from experiments.schema.plans import First, StageSpec, TierPlanSpec
 from experiments.schema.profile_checks import (
     changed_profiles,
@@ -252,4 +259,6 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     plan_modules,
     something_to_do,
     stages_agree,
+    untrained,
+    never_stale,
 )

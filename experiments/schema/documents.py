@@ -40,11 +40,11 @@ class Document:
     problems: list[tuple[Keys, int, str]] = field(default_factory=list)
 
     def line(self, path: Sequence[str | int]) -> int:
-        """The line of the key or item at *path*, or of the nearest thing that holds it."""
+        """The line of the key or item at *path*, or of the nearest thing that holds it; places may be text."""
         node: Node = self.root
         line = _line(node)
         for step in path:
-            inside = next((pair for pair in _pairs(node) if pair[0] == step), None)
+            inside = next((pair for pair in _pairs(node) if str(pair[0]) == str(step)), None)
             if inside is None:
                 break
             _, line, node = inside

@@ -6,8 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.scenario import Problem, Scenario, ScenarioError
 from experiments.schema.documents import UnreadableError, read
-from experiments.schema.mistakes import Problem, ScenarioError
+from experiments.schema.plans import StageSpec
+
+
+def problem_of(error: ValueError) -> Problem:
+    """What *error* says, with the key of the scenario that it begins with, if it does."""
+    key, colon, what = str(error).partition(": ")
+    known = colon and key.partition(".")[0] in Scenario.model_fields
+    return Problem("", key, what) if known else Problem("", "", str(error))
+
+
+@contextmanager
+def in_stage(place: int, stage: StageSpec) -> Iterator[None]:
+    """A mistake in the plan that is a stage's own is told with the keys of that stage."""
+    try:
+        yield
+    except ScenarioError:
+        raise
+    except ValueError as error:
+        if stage.plan is None or not str(error).startswith("plan"):
+            raise
+        raise ValueError(f"stages.{place}.{error}") from error
 
 
 @contextmanager

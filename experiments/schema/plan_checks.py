@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
+from experiments.schema.algorithms import AlgorithmSpec, stale
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology
 from experiments.schema.plans import SELECT, First, StageSpec, TierPlanSpec
+from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
 Problems = Iterator[tuple[Keys, str]]
@@ -69,6 +71,41 @@ def _part_problems(spec: TierPlanSpec, model: Model, keys: Keys) -> Problems:
             yield (*keys, "down", place), f"{pattern!r} matches none of the tier's modules, {', '.join(own)}"
     if spec.peers is not None:
         yield from pattern_problems(spec.peers.modules or (), model, (*keys, "peers", "modules"))
+
+
+def untrained(model: Model, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
+    """Modules that travel and that no stage trains; without stages the only one trains all that travels."""
+    trained = {name for stage in stages for name in resolve(stage.trainable, model.modules)}
+    plans: list[tuple[Keys, dict[str, TierPlanSpec]]] = [
+        (("stages", place, "plan"), stage.plan) for place, stage in enumerate(stages) if stage.plan
+    ]
+    shared = [(("plan",), plan)] if any(stage.plan is None for stage in stages) else []
+    for keys, given in shared + plans:
+        for tier, spec in given.items():
+            for place, pattern in enumerate(spec.modules):
+                matched = resolve([pattern], model.modules)
+                if matched and not trained.intersection(matched):
+                    what = f"no stage trains {pattern}, so nobody has anything to merge; train it, or leave it out here"
+                    yield (*keys, tier, "modules", place), what
+
+
+def never_stale(learning: Learning, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
+    """Algorithms that go by how old a report is, where a plan lets none get old."""
+    shared: tuple[Keys, tuple[AlgorithmSpec, ...]] = (("learning", "algorithm"), learning.algorithm)
+    cases = [(*shared, plan)] if not stages else []
+    for place, stage in enumerate(stages):
+        own = None if stage.algorithm is None else (("stages", place, "algorithm"), stage.algorithm)
+        if own or stage.data == "own":
+            cases.append((*(own or shared), plan if stage.plan is None else stage.plan))
+    told = dict[Keys, str]()
+    for keys, algorithms, given in cases:
+        name = stale(algorithms)
+        if name and not any(spec.late == "keep" for spec in given.values()):
+            told[keys] = (
+                f"{name} goes by how stale a report is, but the plan keeps no late ones, so none ever is; give the "
+                "plan wait: {first: 1} (or more) and late: keep, or choose another algorithm"
+            )
+    yield from told.items()
 
 
 def _selection_problems(topology: AnyTopology, tier: str, spec: TierPlanSpec, keys: Keys) -> Problems:

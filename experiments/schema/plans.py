@@ -11,7 +11,7 @@ from experiments.schema.algorithms import Algorithms
 from experiments.schema.beside import Peers
 from experiments.schema.quantities import Seconds
 from experiments.schema.section import Section
-from experiments.schema.sections import Count, Names, Optimizer
+from experiments.schema.sections import Count, Names, Optimizer, refuse_several
 
 
 class Deadline(Section):
@@ -26,12 +26,16 @@ class First(Section):
     first: Count
 
 
+WAIT = ("deadline", "first")
+
+
 def _wait_tag(value: Any) -> str:
-    keys = list(value) if isinstance(value, dict) else [type(value).__name__.lower()]
-    return next((f"={key}" for key in ("deadline", "first") if key in keys), "=barrier")
+    keys = [key for key in WAIT if key in (value if isinstance(value, dict) else [type(value).__name__.lower()])]
+    return f"={keys[0]}" if len(keys) == 1 else "=barrier"
 
 
 def _barrier(value: Any) -> Any:
+    refuse_several(value, WAIT)
     if value != "barrier":
         raise ValueError(f"expected barrier, {{deadline: 10 min}} or {{first: 3}}, got {value!r}")
     return value
@@ -96,12 +100,15 @@ SELECT = {
 
 def _select_tag(value: Any) -> str:
     if isinstance(value, dict):
+        if len(set(SELECT).intersection(value)) > 1:
+            return "=everyone"
         near = [key for given in value for key in get_close_matches(str(given), SELECT, 1)]
         return next((f"={key}" for key in (*SELECT, *near) if key in value or key in near), "=everyone")
     return next((f"={key}" for key, kind in SELECT.items() if isinstance(value, kind)), "=everyone")
 
 
 def _everyone(value: Any) -> Any:
+    refuse_several(value, SELECT)
     if value != "everyone":
         forms = ", ".join(f"{{{key}: {'30 s' if key == 'deadline' else 10}}}" for key in SELECT)
         raise ValueError(f"expected everyone or one of {forms}, got {value!r}")

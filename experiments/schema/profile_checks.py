@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from experiments.schema.beside import BesideSpec
 from experiments.schema.catalogue import device_profiles, link_profiles
+from experiments.schema.links import BesideSpec, each
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import DEVICE, LINK, AnyTopology, TopologyFile
 from experiments.schema.plan_checks import unknown_tier
@@ -29,16 +29,17 @@ def changed_profiles(profiles: Profiles) -> Problems:
                 yield ("profiles", kind, name), f"a {other} profile is called so too; give one of them another name"
 
 
-def links_beside(topology: AnyTopology, profiles: Profiles, d2d: BesideSpec | None) -> Problems:
+def links_beside(
+    topology: AnyTopology, profiles: Profiles, d2d: BesideSpec | tuple[BesideSpec, ...] | None
+) -> Problems:
     """Links beside the tree of a profile or at a tier that is not there."""
-    if d2d is None:
-        return
-    known = {*link_profiles(profiles, _ignore), *profiles.links}
-    if d2d.link not in known:
-        yield ("d2d", "link"), f"unknown {LINK} {d2d.link!r}{nearest(d2d.link, known)}"
-    for key in ("tier", "among"):
-        if (tier := getattr(d2d, key)) is not None:
-            yield from unknown_tier(topology, tier, ("d2d", key))
+    known = {*link_profiles(profiles, _ignore), *profiles.links} if d2d else ()
+    for keys, spec in each(d2d):
+        if spec.link not in known:
+            yield (*keys, "link"), f"unknown {LINK} {spec.link!r}{nearest(spec.link, known)}"
+        for key in ("tier", "among"):
+            if (tier := getattr(spec, key)) is not None:
+                yield from unknown_tier(topology, tier, (*keys, key))
 
 
 def profiles_of_file(topology: AnyTopology, profiles: Profiles) -> Problems:

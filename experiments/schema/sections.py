@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -46,6 +47,13 @@ def _found(name: str, info: ValidationInfo) -> str:
 Listed = Annotated[tuple[Item, ...], BeforeValidator(_distinct)]
 Names = Listed[str]
 File = Annotated[str, AfterValidator(_found)]
+
+
+def refuse_several(value: Any, forms: Iterable[str]) -> None:
+    """Raise ValueError where a mapping has the keys of several forms of which one may be given."""
+    given = [key for key in forms if isinstance(value, dict) and key in value]
+    if len(given) > 1:
+        raise ValueError(f"give exactly one of {', '.join(given)}, not {len(given)}")
 
 
 def by(key: str, default: str | None = None) -> Discriminator:

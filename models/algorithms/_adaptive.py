@@ -38,7 +38,8 @@ class Adaptive:
         some = set(modules)
         voted = Tally(own, received, registered, [key for key in own.tensors if module(key) in some]).keys
         keys = {name: dict.fromkeys([*own.extra.get(name, ()), *voted]) for name in (FIRST, SECOND)}
-        keys[STEPS] = {VALUE: None}
+        if self.debias:
+            keys[STEPS] = {VALUE: None}
 
         def compute(tally: Tally) -> Result:
             weights, first, second = {}, dict(own.extra.get(FIRST, {})), dict(own.extra.get(SECOND, {}))

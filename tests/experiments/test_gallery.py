@@ -13,6 +13,7 @@ SMALL = {
     "topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "3", "data.public": "900",
     "data.missing_modality": "0.34", "data.missing_task": "0.34", "plan.cloud.rounds": str(ROUNDS),
     "stages.0.epochs": "2", "learning.local_epochs": "3", "baselines": "[]", "plots": "false",
+    "model.trunk.layers": "1",
 }  # fmt: skip
 OUTPUTS = {"answer": 10, "engagement": 4, "outcome": 1}
 FLOAT = 4  # bytes
@@ -152,8 +153,8 @@ def test_the_ledger_knows_pre_training(campus):
 def test_every_version_is_scored_once_after_its_broadcast():
     """Also where one stage's closing broadcast and the next one's first round bring the same model."""
     stages = (
-        "[{name: one, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}, "
-        "{name: two, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*']}]"
+        "[{name: one, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*', 'offset.*']}, "
+        "{name: two, at: device, trainable: ['encoder.*', trunk, adapter, 'head.*', 'offset.*']}]"
     )
     keys = {**SMALL, "model.trunk.frozen": "false", "stages": stages, "plan.cloud.rounds": "1"}
     keys = {k: v for k, v in keys.items() if not k.startswith("stages.")}

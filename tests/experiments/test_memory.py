@@ -4,6 +4,7 @@ import pytest
 
 from experiments.build import build
 from experiments.memory import shrunk
+from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
 from simulator import Size
 
@@ -168,3 +169,25 @@ def test_a_mistake_in_the_section_is_told_with_its_place(tmp_path, memory, what)
     text = COSTS.replace("memory: {policy: %s, reserved: 1 GB}", f"memory: {memory}") % ("{small: 1}", "1 GB")
     with pytest.raises(ScenarioError, match=rf"s\.yaml:6: {what}"):
         scenario(tmp_path, text)
+
+
+def test_who_is_helped_needs_what_fits_its_helper_and_no_memory_of_its_own(tmp_path):
+    """A small tablet among two laptops: it trains, reports and pays for both modules; alone it fits one of them."""
+    text = COSTS % ("{small: 0.3, laptop_i5u: 0.7}", "fit", "5 GB")
+    alone = build(scenario(tmp_path, text))
+    (small,) = (node for node, kind, _ in alone.happenings if kind == "trains_part")
+    peers = f"peers: {{kind: cooperate, helped: [{small}], samples: 1 kB}}"
+    helped = text.replace("[a, b]", f"[a, b], {peers}") + "d2d: {neighbours: everyone}\n"
+    for policy in ("fit", "refuse"):
+        built = build(scenario(tmp_path, helped.replace("policy: fit", f"policy: {policy}")))
+        assert not built.happenings
+        spans = run(built.scenario).spans
+        (up,) = spans[(spans.node == small) & (spans.activity == "up") & (spans.kind == "transmit")].nbytes
+        assert up == 3000
+    short = helped.replace("laptop_i5u: 0.7", "tight: 0.7").replace(
+        "devices: {", "devices: {tight: {based_on: laptop_i5u, memory_bytes: 4.5 GB}, "
+    )
+    partly = build(scenario(tmp_path, short))
+    assert {node: detail for node, _, detail in partly.happenings}.keys() == set(partly.hierarchy.leaves)
+    with pytest.raises(ScenarioError, match=r"needs 5 GB of memory to train a, b, and there are 4\.5 GB"):
+        build(scenario(tmp_path, short.replace("policy: fit", "policy: refuse")))

@@ -191,6 +191,38 @@ def test_an_edge_dies_at_half_time():
     assert gone == {"campus0/room0"}
 
 
+DIGITS = {
+    "title": "Digits",
+    "seed": 3,
+    "topology": {
+        "kind": "star",
+        "clients": 4,
+        "device_mix": {"chromebook_n100": 0.5, "android_tablet_budget": 0.5},
+        "link": "wan_cloud_far",
+    },
+    "data": {"source": "digits", "partition": {"kind": "dirichlet", "alpha": 0.3}},
+    "model": {"kind": "mlp", "hidden": [8]},
+    "evaluate": {"tiers": ["cloud"], "moments": ["after_merge"]},
+    "plots": False,
+}
+
+
+def test_going_on_is_waiting_where_what_comes_down_replaces_it_and_not_where_it_is_mixed_in():
+    """Full batches, whose order does not matter: the same weights and votes at the same times, at more joules."""
+    found = {}
+    for meanwhile in ("idle", "train"):
+        for algorithm in ("fedavg", {"name": "dfl", "mix": 0.5}):
+            plan = {"cloud": {"modules": ["*"], "rounds": 3, "meanwhile": meanwhile}}
+            learning = {"batch_size": "full", "algorithm": algorithm}
+            result = run(Scenario.model_validate(DIGITS | {"plan": plan, "learning": learning}))
+            found[meanwhile, str(algorithm)] = result.metrics, result.manifest["joules"]
+    (waits, less), mixes, (goes_on, more), mixes_on = found.values()
+    assert goes_on.equals(waits)
+    assert more > less
+    assert not mixes_on[0].value.equals(mixes[0].value)
+    assert mixes_on[0].time_s.equals(mixes[0].time_s)
+
+
 def test_draws_of_profiles_are_refused_where_the_plan_goes_by_what_is_learned():
     learned = {
         "model": {"kind": "mlp", "hidden": [4]},

@@ -14,7 +14,7 @@ plan:
   cloud: {modules: [head.answer], rounds: 5}
 stages:
   - {name: pretrain, at: cloud, trainable: [trunk], objective: masked}
-  - {name: federate, at: device, trainable: ["head.*"]}
+  - {name: federate, at: device, trainable: ["head.*", "offset.*"]}
 """
 STAR = """\
 title: Schools
@@ -96,8 +96,16 @@ KEYS_AND_TYPES = [
         "7: plan.cloud.wait.deadline: '10 W' is a power; expected seconds, such as 5 ms"]),
     ("rounds: 5", "wait: {deadline: 0}", ["7: plan.cloud.wait.deadline: must be > 0, got 0"]),
     ("rounds: 5", "wait: {first: 2, of: 3}", ["7: plan.cloud.wait.of: unknown key"]),
+    ("rounds: 5", "wait: {deadline: 3 s, first: 2}", [
+        "7: plan.cloud.wait: give exactly one of deadline, first, not 2"]),
     ("rounds: 5", "wait: forever", [
         "7: plan.cloud.wait: expected barrier, {deadline: 10 min} or {first: 3}, got 'forever'"]),
+    ("rounds: 5", "select: {energy: 2, fair: 1}", ["7: plan.cloud.select: give exactly one of energy, fair, not 2"]),
+    ("title: A", "d2d: {neighbours: {within: 3 m, degree: 2}}\ntitle: A", [
+        "1: d2d.neighbours: give exactly one of within, degree, not 2"]),
+    ("title: A", "d2d:\n- {neighbours: ring}\n- {tier: campos,\n   link: wifi_dirct}\ntitle: A", [
+        "3: d2d.1.tier: no tier 'campos' in this topology; did you mean 'campus'?",
+        "4: d2d.1.link: unknown link profile 'wifi_dirct'; did you mean 'wifi_direct'?"]),
     ("rounds: 5", "select: {random: 0}", ["7: plan.cloud.select.random: must be >= 1, got 0"]),
     ("rounds: 5", "select: {randm: 2}", [
         "7: plan.cloud.select.random: is missing",
@@ -141,7 +149,9 @@ TOGETHER = [
         "4: model.offsets.1: no tier 'classrom' in this topology; did you mean 'classroom'?"]),
     ("cloud: {modules: [head.answer]", "cloud: {modules: [head.answer, trunk, adapter]", [
         "7: plan.cloud.modules: merges trunk, adapter, which classroom below does not; "
-        "modules may only shrink going up"]),
+        "modules may only shrink going up",
+        "7: plan.cloud.modules.2: no stage trains adapter, so nobody has anything to merge; train it, or leave it "
+        "out here"]),
     ('"offset.*"]', '"ofset.*"]', [
         "6: plan.classroom.modules.1: 'ofset.*' matches no module; did you mean 'offset.*'?"]),
     ("head.answer", "zzz", [
@@ -157,6 +167,20 @@ TOGETHER = [
         "7: plan.cloud.wait.first: a cloud asks 2 children, so it cannot wait for 3"]),
     ("at: device", "at: device, plan: {classroom: {modules: [head.answer], select: {random: 11}}}", [
         "10: stages.1.plan.classroom.select.random: a classroom has 10 children, so it cannot ask 11"]),
+    ('"offset.*"]', '"offset.*", adapter]', [
+        "6: plan.classroom.modules.2: no stage trains adapter, so nobody has anything to merge; train it, or leave it "
+        "out here"]),
+    ("at: device", "at: device, plan: {classroom: {modules: [adapter]}}", [
+        "10: stages.1.plan.classroom.modules.0: no stage trains adapter, so nobody has anything to merge; train it, or "
+        "leave it out here"]),
+    ("title: A", "learning: {algorithm: fedasync}\ntitle: A", [
+        "1: learning.algorithm: fedasync goes by how stale a report is, but the plan keeps no late ones, so none ever "
+        "is; give the plan wait: {first: 1} (or more) and late: keep, or choose another algorithm"]),
+    ("at: device", "at: device, algorithm: [fedbuff]", [
+        "10: stages.1.algorithm: fedbuff goes by how stale a report is, but the plan keeps no late ones, so none ever "
+        "is; give the plan wait: {first: 1} (or more) and late: keep, or choose another algorithm"]),
+    ("rounds: 5", "late: keep", [
+        "7: plan.cloud: late: keep is of no effect where all are waited for; give a wait: deadline or first"]),
     ("at: device", "at: devices", ["10: stages.1.at: no tier 'devices' in this topology; did you mean 'device'?"]),
     ("at: device", "at: campus", [
         "10: stages.1.at: a campus has no data; train at device on own data or at cloud on public data"]),
@@ -237,7 +261,8 @@ def test_a_model_fits_its_data_and_its_tree(mistakes, text, good, bad, line):
 
 def test_a_frozen_trunk_is_neither_sent_nor_trained_with_the_tasks(mistakes):
     text = GOOD.replace("offsets: [campus]", "offsets: [campus], trunk: {frozen: true}")
-    text = text.replace('"offset.*"]', '"offset.*", trunk]').replace('trainable: ["head.*"]', 'trainable: ["*"]')
+    text = text.replace('trainable: ["head.*", "offset.*"]', 'trainable: ["*"]')
+    text = text.replace('"offset.*"]', '"offset.*", trunk]')
     assert mistakes(text) == [
         "s.yaml:6: plan.classroom.modules: trunk is frozen, so it would be sent unchanged; "
         "leave it out, or set model.trunk.frozen: false",

@@ -50,7 +50,6 @@ def test_a_helper_that_goes_is_replaced_in_the_next_turn():
 
 def test_who_cannot_be_helped_is_refused():
     for policy, message in [
-        (lambda: Cooperate(("z",), 1), "there is no node 'z'"),
         (lambda: Cooperate(("a", "b", "c"), 1), "a has no neighbour that trains"),
         (lambda: Cooperate(("a",), {"b": 1}), "nbytes of a is missing"),
         (lambda: Cooperate(("a",), -1), "nbytes of a must be >= 0, got -1"),
