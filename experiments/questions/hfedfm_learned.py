@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +25,7 @@ from experiments.costs_only import costs_alone
 from experiments.figures.learned_rows import draw_rows
 from experiments.questions.asking import Row, ask
 from experiments.questions.hfedfm_table import SCENARIO
-from experiments.run import run
+from experiments.run import Result, run
 from experiments.scenario import Scenario
 from experiments.simulation import simulated
 from simulator.records import Log
@@ -47,6 +48,7 @@ LINES = {
     "data": "{source: campus, public: 0}",
     "learning": "{optimizer: {name: adamw, lr: 5e-3}, local_epochs: 2, payload: 6 MB}",
 }
+SMALL = {"model.width": "8", "learning.local_epochs": "1", "data.test": "100"}
 ALL = "['encoder.*', trunk, adapter, 'head.*']"
 
 
@@ -76,12 +78,18 @@ def scenario(row: str, seed: int, rounds: int, lines: Mapping[str, str] | None =
     return Scenario.load(SCENARIO, own | dict(lines or {}), seed)
 
 
-def learned(row: str, seed: int, rounds: int, lines: Mapping[str, str] | None = None) -> Learned:
+@cache
+def result(row: str, seed: int, rounds: int, quick: bool) -> Result:
+    """Of the run."""
+    return run(scenario(row, seed, rounds, SMALL if quick else {}))
+
+
+def learned(row: str, seed: int, rounds: int, quick: bool) -> Learned:
     """One run: users scored on their own mix before they report, their servers, having merged, on all classes."""
-    result = run(scenario(row, seed, rounds, lines))
-    table = result.metrics[result.metrics["round"] == rounds]
+    done = result(row, seed, rounds, quick)
+    table = done.metrics[done.metrics["round"] == rounds]
     who = table["tier"].map(lambda tier: "users" if tier == "device" else "servers")
-    return Learned(table.groupby([who, table["task"]])["value"].mean().to_dict(), by_round(result.spans))
+    return Learned(table.groupby([who, table["task"]])["value"].mean().to_dict(), by_round(done.spans))
 
 
 def by_round(spans: pd.DataFrame) -> pd.DataFrame:
@@ -108,11 +116,10 @@ def with_own_bytes(row: str, rounds: int, lines: Mapping[str, str]) -> tuple[flo
 def answer(quick: bool) -> Sequence[Row]:
     """A row per row of the table: what a round costs, and how accurate users and servers are after the last."""
     seeds, rounds = ((1, 2), 8) if quick else ((1, 2, 3, 4, 5), 20)
-    lines = {"model.width": "8", "learning.local_epochs": "1", "data.test": "100"} if quick else {}
     found: dict[str, list[Learned]] = {}
     for row, (_, d2d) in ROWS.items():
-        found[row] = [learned(row, seed, rounds, lines) for seed in (seeds[:1] if d2d else seeds)]
-    return [_row(row, found, rounds, lines) for row in ROWS]
+        found[row] = [learned(row, seed, rounds, quick) for seed in (seeds[:1] if d2d else seeds)]
+    return [_row(row, found, rounds, SMALL if quick else {}) for row in ROWS]
 
 
 def _row(row: str, found: Mapping[str, Sequence[Learned]], rounds: int, lines: Mapping[str, str]) -> Row:

@@ -10,6 +10,7 @@ pooled mean squared error at the root above that of least squares. A transfer ta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ def law(tier: str, data: Study) -> LinearRate:
     return LinearRate(mu / (2 * eta), mu, eta, Layers(len(x), 16, FEATURES + 1, above, 3))
 
 
+@cache
 def learned(theta: Theta, seed: int, rounds: int, rate: float, energy: Any = "link") -> tuple[Log, Study]:
     """What happened in so many rounds of the root, by steps of size *rate*."""
     tree = network()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.compare import paired
-from experiments.figures.groups import draw_groups
+from experiments.figures.bars import draw_bars
 from experiments.questions.asking import Row, ask
 from experiments.run import run
 from experiments.scenario import Scenario
@@ -81,14 +81,8 @@ def scenario(rule: str, scale: float, seed: int, rounds: int) -> Scenario:
 
 def draw(folder: Path, rows: Sequence[Row]) -> None:
     """Accuracy by rule and attack."""
-    draw_groups(
-        folder,
-        "sign_flippers",
-        rows,
-        "merges by",
-        [name for name in SCALES if name in rows[0]],
-        "accuracy on held-out digits",
-    )
+    attacks = [name for name in SCALES if name in rows[0]]
+    draw_bars(folder, "sign_flippers", rows, "merges by", attacks, "accuracy on held-out digits")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ FEDERATED: tuple[Cell, ...] = (("federated", "cloud", "after_merge"), ("federate
 DEVICES = FEDERATED[1]
 FEDERATE = "[{name: federate, at: device, trainable: ['encoder.*', adapter, 'head.*', 'offset.*']}]"
 SMALL = {"topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "4", "plan.cloud.rounds": "2"}
-SMALL |= {"learning.local_epochs": "1", "stages.0.epochs": "5"}
+SMALL |= {"learning.local_epochs": "1", "stages.0.epochs": "5", "model.trunk.layers": "1", "data.public": "160"}
 Figures = dict[Cell, dict[str, float]]
 
 

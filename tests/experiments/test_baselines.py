@@ -22,7 +22,7 @@ from topologies.schools import schools_from_rosters
 SMALL = {
     "topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "2", "data.public": "1200",
     "data.missing_modality": "0.25", "data.missing_task": "0.25", "plan.cloud.rounds": "2", "stages.0.epochs": "1",
-    "learning.local_epochs": "1", "plots": "false",
+    "learning.local_epochs": "1", "model.trunk.layers": "1", "plots": "false",
 }  # fmt: skip
 TRAINED = 2 * 2  # rounds of the cloud times those of the classroom
 

@@ -22,6 +22,7 @@ from topologies import classroom
 SMALL = {
     "topology.campuses": "1", "topology.classrooms": "2", "topology.devices": "3", "data.public": "1200",
     "plan.cloud.rounds": "2", "stages.0.epochs": "1", "learning.local_epochs": "1", "baselines": "[]", "plots": "false",
+    "model.trunk.layers": "1",
 }  # fmt: skip
 SAME = ("spans.csv.gz", "metrics.csv", "nodes.csv", "events.csv")
 SPANS = "kind,node,tier,peer,round,turn,modules,start_s,end_s,joules,nbytes,flops,status"

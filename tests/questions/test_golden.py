@@ -1,5 +1,7 @@
 """Each question script at its quick scale gives its stored table: costs exactly, what is learned within a tolerance.
 
+Where costs follow what is learned (rounds of mixing until the weights agree), the table says within which share.
+
 After a change that is meant to move them: ``python -m experiments.questions.NAME --quick --json``, into "rows".
 """
 
@@ -66,8 +68,11 @@ def test_quick_answer(script):
         {k: v for k, v in row.items() if isinstance(v, str) and "[" not in v} for row in stored["rows"]
     ]
     for row, expected in zip(rows, stored["rows"], strict=True):
+        follow = stored.get("costs that follow what is learned", {}).get(next(iter(expected.values())), {})
         for name, value in expected.items():
-            if name in COSTS:
+            if name in follow:
+                assert row[name] == pytest.approx(value, rel=follow[name]), (expected, name)
+            elif name in COSTS:
                 assert row[name] == value, (expected, name)
             elif isinstance(value, float):
                 assert row[name] == pytest.approx(value, abs=stored["tolerance"]), (expected, name)

@@ -6,17 +6,15 @@ import pytest
 import torch
 
 from experiments.build import build
-from experiments.questions.hfedfm_learned import HEADS, by_round, per_round, scenario
-from experiments.questions.hfedfm_table import table
-from experiments.run import run
+from experiments.questions.hfedfm_learned import HEADS, SMALL, by_round, per_round, result, scenario
+from experiments.questions.hfedfm_table import prototypes
 
 ORDER = ("edge_only_d2d", "edge_only", "hfedfm_d2d_8", "hfedfm_8", "hfedfm_d2d_2", "hfedfm_2", "star")
-SMALL = {"model.width": "8", "learning.local_epochs": "1", "data.test": "100"}
 
 
 @pytest.fixture(scope="module")
 def results():
-    return {row: run(scenario(row, 1, 8, SMALL)) for row in ORDER}
+    return {row: result(row, 1, 8, True) for row in ORDER}
 
 
 def test_with_real_training_the_order_of_the_rows_is_the_tables(results):
@@ -27,7 +25,7 @@ def test_with_real_training_the_order_of_the_rows_is_the_tables(results):
 
 def test_every_message_counts_as_6_mb_so_the_costs_are_the_tables(results):
     """Apart from a 200th of the upload to the cloud, and from relays that wait for all clusters in every round."""
-    paper = table([f"user{head}" for head in HEADS], {})
+    paper = prototypes(tuple(f"user{head}" for head in HEADS))
     for row in ("star", "hfedfm_2", "hfedfm_8"):
         found = per_round(row, by_round(results[row].spans))
         assert found == pytest.approx(tuple(paper[row].values()), rel=1e-9)
