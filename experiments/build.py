@@ -15,8 +15,8 @@ from experiments.scenario import Scenario, ScenarioError
 from experiments.schema.documents import find_file
 from experiments.schema.placing import in_stage, problem_of
 from experiments.schema.subjects import Footprint, FootprintModel, RecordedData
-from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
+from simulator.gathering.broods import check_needs, check_selection
 from simulator.interfaces import Workload
 from simulator.plan import Evaluate, Stage
 from simulator.presence import Presence, always

@@ -3,7 +3,8 @@
 A training fits when its peak (weights, gradients, optimizer state, activations) and what the system reserves are no
 more than the device's memory. Under the policy ``fit`` a device trains fewer modules: the one whose removal saves most
 is dropped (of equals, the first in the model's order), again and again, until the rest fits. Who is helped by its
-neighbours (`simulator.cooperate`) needs what fits each of those who may train for it, and no memory of its own.
+neighbours (:mod:`simulator.sideways.cooperate`) needs what fits each of those who may train for it, and no memory of
+its own.
 """
 
 from __future__ import annotations

@@ -34,10 +34,12 @@ from experiments.schema.plans import (
     TierPlanSpec,
     UtilitySpec,
 )
-from simulator import consensus, cooperate, laws, plan, policies, relay
+from simulator import plan
+from simulator.gathering import policies
+from simulator.gathering.selection import Knowing, RandomOf, Select, everyone
 from simulator.plan import FirstOf, Plan, Stage, TierPlan, Wait, barrier
-from simulator.selection import Knowing, RandomOf, Select, everyone
-from simulator.sideways import Sideways
+from simulator.sideways import consensus, cooperate, laws, relay
+from simulator.sideways.cluster import Sideways
 from topologies import varying
 from topologies.relays import Given
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.federation.algorithm import Algorithm, Setting
-from simulator.broods import Brood, active
+from simulator.gathering.broods import Brood, active
 from simulator.plan import Stage
 from topologies.hierarchy import Hierarchy
 

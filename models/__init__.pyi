@@ -8,6 +8,7 @@ from .data.samples import Study as Study
 from .data.samples import Task as Task
 from .federate import Node as Node
 from .federate import federate as federate
+from .federation.algorithm import Algorithm as Algorithm
 from .learner import Learner as Learner
 from .linear import LinearModel as LinearModel
 from .m3t import M3T as M3T

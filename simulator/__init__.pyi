@@ -2,6 +2,7 @@ from .costs import Battery as Battery
 from .costs import Carbon as Carbon
 from .costs import Costs as Costs
 from .fluid import Fluid as Fluid
+from .gathering.selection import RandomOf as RandomOf
 from .interfaces import Arrival as Arrival
 from .interfaces import Packet as Packet
 from .interfaces import Work as Work
@@ -17,6 +18,10 @@ from .presence import Churn as Churn
 from .presence import Timetable as Timetable
 from .records import Log as Log
 from .run import simulate as simulate
-from .selection import RandomOf as RandomOf
+from .sideways.cluster import Sideways as Sideways
+from .sideways.consensus import Consensus as Consensus
+from .sideways.consensus import gossip as gossip
+from .sideways.cooperate import Cooperate as Cooperate
+from .sideways.relay import Relay as Relay
 from .workloads import CostOnly as CostOnly
 from .workloads import Size as Size

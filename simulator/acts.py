@@ -8,9 +8,9 @@ from typing import Any
 
 from simpy import Environment, Event
 
-from simulator.cohorts import cohorts_of
 from simulator.costs import Costs
 from simulator.fluid import Fluid
+from simulator.groups.cohorts import cohorts_of
 from simulator.interfaces import Activity, Packet, Work
 from simulator.messages import BOTH, Cast, Message, Steps, closed
 from simulator.network import Hop, Network

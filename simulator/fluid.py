@@ -16,12 +16,12 @@ from itertools import count
 import simpy
 from simpy.events import URGENT, EventPriority
 
-from simulator.balance import Balance
-from simulator.checks import check_amount, check_path, check_resource, coefficients
-from simulator.flows import Flow as Flow
-from simulator.flows import Resource as Resource
-from simulator.flows import Uses as Uses
-from simulator.shares import TOGETHER, Share
+from simulator.sharing.balance import Balance
+from simulator.sharing.checks import check_amount, check_path, check_resource, coefficients
+from simulator.sharing.flows import Flow as Flow
+from simulator.sharing.flows import Resource as Resource
+from simulator.sharing.flows import Uses as Uses
+from simulator.sharing.shares import TOGETHER, Share
 
 AFTER_ALL = EventPriority(2)  # simpy's own events have 0 or 1: a settling comes once the others of its instant are done
 

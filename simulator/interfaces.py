@@ -72,7 +72,11 @@ class Score(Protocol):
 
 
 class Workload(Protocol[S]):
-    """The learning, or its costs alone (:class:`simulator.workloads.CostOnly`)."""
+    """The learning, or its costs alone (:class:`simulator.workloads.CostOnly`).
+
+    A workload may also have ``label``, a text: the model that its metrics are of, "federated" without it. And
+    ``overwrites``: whether a model that comes down replaces what was learned, so that it has no vote; False without it.
+    """
 
     def start(self, node: str) -> S:
         """What *node* knows before any training."""

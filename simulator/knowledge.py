@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from simulator.acts import Acts
-from simulator.cohorts import Cohort
+from simulator.gathering.onward import Onward
+from simulator.groups.cohorts import Cohort
+from simulator.groups.members import Members
 from simulator.interfaces import Activity, Arrival, Workload
-from simulator.members import Members
 from simulator.messages import Steps
-from simulator.onward import Onward
 from simulator.plan import Evaluate, Stage
 from simulator.records import At, Moment
 from simulator.scoring import Scoring

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from simpy import Environment, Event, Process
 from simpy.events import Condition
 
+from simulator.gathering.selection import Knowing, Select, everyone
 from simulator.records import Moment
-from simulator.selection import Knowing, Select, everyone
 
 if TYPE_CHECKING:
-    from simulator.sideways import Sideways
+    from simulator.sideways.cluster import Sideways
 
 Late = Literal["drop", "keep"]
 Meanwhile = Literal["idle", "train"]

@@ -10,21 +10,21 @@ from typing import Any, Generic, TypeVar
 from simpy import Environment, Event, Interrupt
 
 from simulator.acts import Acts, GoneError
-from simulator.broadcasts import broadcast
-from simulator.broods import brood
-from simulator.cohorts import Cohort
 from simulator.costs import Costs
-from simulator.gathering import Gathering
+from simulator.gathering.broadcasts import broadcast
+from simulator.gathering.broods import brood
+from simulator.gathering.gather import Gathering
+from simulator.gathering.meetings import Meeting
+from simulator.gathering.turns import Turn
+from simulator.groups.cohorts import Cohort
+from simulator.groups.trips import Who
 from simulator.interfaces import Arrival, Workload
 from simulator.knowledge import Knowledge
 from simulator.life import begin
-from simulator.meetings import Meeting
 from simulator.messages import Steps
 from simulator.plan import Evaluate, Stage
 from simulator.presence import Presence
 from simulator.records import At, Log
-from simulator.trips import Who
-from simulator.turns import Turn
 from topologies.hierarchy import Hierarchy
 
 S = TypeVar("S")

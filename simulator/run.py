@@ -8,9 +8,9 @@ from typing import TypeVar
 import simpy
 
 from simulator.acts import Acts
-from simulator.broods import check_needs, check_selection
 from simulator.costs import Costs
-from simulator.folding import folded
+from simulator.gathering.broods import check_needs, check_selection
+from simulator.groups.folding import folded
 from simulator.interfaces import Workload
 from simulator.plan import Evaluate, Stage
 from simulator.presence import Presence, always

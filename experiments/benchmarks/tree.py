@@ -12,7 +12,7 @@ import simpy
 
 from experiments.benchmarks import best_seconds
 from simulator.fluid import Fluid
-from simulator.reference import ReferenceFluid
+from simulator.sharing.reference import ReferenceFluid
 
 GOALS = {"seconds": 4.0, "worst_deviation": 1e-9}
 

@@ -32,12 +32,12 @@ from models.model import initial
 from models.objectives import Supervised
 from models.optimizers import SGD
 from models.training import Recipe
-from simulator.consensus import Consensus
 from simulator.costs import Costs
-from simulator.laws import Layers, LinearRate
 from simulator.plan import Evaluate, Plan, Stage, TierPlan
 from simulator.records import Log
 from simulator.run import simulate
+from simulator.sideways.consensus import Consensus
+from simulator.sideways.laws import Layers, LinearRate
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import LinkProfile
 from topologies.schools import district

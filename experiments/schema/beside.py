@@ -55,7 +55,7 @@ Head = Annotated[
 
 
 class RelaySpec(Section):
-    """Every cluster gathers at a head, which reports; see `simulator.relay.Relay`."""
+    """Every cluster gathers at a head, which reports; see `simulator.sideways.relay.Relay`."""
 
     kind: Literal["relay"]
     head: Head = "first"
@@ -137,7 +137,7 @@ Rounds = Annotated[
 
 
 class ConsensusSpec(Section):
-    """Rounds of mixing among neighbours; see `simulator.consensus.Consensus`."""
+    """Rounds of mixing among neighbours; see `simulator.sideways.consensus.Consensus`."""
 
     kind: Literal["consensus"]
     rounds: Rounds = 1
@@ -161,7 +161,7 @@ class GossipSpec(Section):
 
 
 class CooperateSpec(Section):
-    """Neighbours train for those who cannot; see `simulator.cooperate.Cooperate`."""
+    """Neighbours train for those who cannot; see `simulator.sideways.cooperate.Cooperate`."""
 
     kind: Literal["cooperate"]
     helped: Annotated[Names, Field(min_length=1)]

@@ -6,11 +6,12 @@ from experiments.build import build
 from experiments.planning import stage_of
 from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
-from simulator import laws, policies
-from simulator.consensus import Consensus
-from simulator.cooperate import Cooperate
+from simulator.gathering import policies
 from simulator.plan import FirstOf
-from simulator.relay import Relay
+from simulator.sideways import laws
+from simulator.sideways.consensus import Consensus
+from simulator.sideways.cooperate import Cooperate
+from simulator.sideways.relay import Relay
 from topologies.relays import Given
 from topologies.varying import Flickering, Wandering
 

@@ -20,7 +20,7 @@ from simulator.presence import Churn, always
 from simulator.processes import Federation
 from simulator.records import Log
 from simulator.run import close
-from simulator.sharing import solve
+from simulator.sharing.fairness import solve
 from tests.simulator.test_invariants import EVERYWHERE, FIXED, never_above, worlds
 from tests.simulator.worlds import Diary
 

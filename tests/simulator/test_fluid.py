@@ -5,11 +5,11 @@ import math
 import pytest
 import simpy
 
-from simulator import reference
 from simulator.fluid import Fluid
-from simulator.reference import ReferenceFluid
-from simulator.shares import Share
-from simulator.sharing import solve
+from simulator.sharing import reference
+from simulator.sharing.fairness import solve
+from simulator.sharing.reference import ReferenceFluid
+from simulator.sharing.shares import Share
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.fluid import Fluid
-from simulator.reference import ReferenceFluid
-from simulator.sharing import solve
+from simulator.sharing.fairness import solve
+from simulator.sharing.reference import ReferenceFluid
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=150)
 RELATIVE = 1e-9

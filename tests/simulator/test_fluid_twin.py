@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.fluid import Fluid
-from simulator.reference import ReferenceFluid
+from simulator.sharing.reference import ReferenceFluid
 
 RELATIVE = 1e-9
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.fluid import Fluid
-from simulator.groups import cell_round
+from simulator.groups.cells import cell_round
 
 NEAR = {"rel": 1e-9, "abs": 1e-12}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator import Deadline, Evaluate, FirstOf, Plan, Size, Stage, TierPlan, barrier, simulate
-from simulator.broods import active
+from simulator.gathering.broods import active
 from tests.simulator.worlds import Diary, device, wire
 from topologies.hierarchy import Hierarchy
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from simulator import Deadline, FirstOf, Plan, RandomOf, Size, Stage, TierPlan
+from simulator.gathering.selection import chosen
 from simulator.presence import Timetable, Windows
 from simulator.records import Happening
 from simulator.run import federation
-from simulator.selection import chosen
 from tests.simulator.worlds import Diary, device, room, times, wire
 from topologies import Hierarchy
 from topologies.streams import stream

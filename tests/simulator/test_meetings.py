@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from simulator import CostOnly, Deadline, FirstOf, Plan, RandomOf, Size, Stage, TierPlan, barrier
-from simulator.cooperate import Cooperate
 from simulator.presence import Timetable, Windows
-from simulator.relay import Relay
 from simulator.run import federation
-from simulator.sideways import Report
+from simulator.sideways.cluster import Report
+from simulator.sideways.cooperate import Cooperate
+from simulator.sideways.relay import Relay
 from tests.simulator.worlds import Diary, device, room, times, wire
 from topologies import Hierarchy, classroom
 from topologies.sideways import everyone, join

@@ -7,9 +7,9 @@ import pytest
 
 from simulator import Deadline, Plan, Size, Stage, TierPlan, Work, barrier
 from simulator.costs import Costs
+from simulator.gathering.selection import RandomOf, everyone
 from simulator.records import Log
 from simulator.run import federation
-from simulator.selection import RandomOf, everyone
 from tests.simulator.test_cohorts import RADIO, assert_same, stage, tree_of
 from tests.simulator.worlds import Diary, device
 from topologies.hierarchy import Hierarchy

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from simulator import Carbon, CostOnly, Costs, Plan, Size, Stage, TierPlan, simulate
-from simulator.policies import DeadlineOf, EnergyOf, FairOf, UtilityOf
-from simulator.selection import chosen
+from simulator.gathering.policies import DeadlineOf, EnergyOf, FairOf, UtilityOf
+from simulator.gathering.selection import chosen
 from simulator.workloads import CostOnly as Base
 from tests.simulator.test_cohorts import tree_of
 from tests.simulator.test_selection import asked

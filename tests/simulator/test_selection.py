@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from simulator import CostOnly, Deadline, FirstOf, Plan, Size, Stage, TierPlan, barrier, simulate
+from simulator.gathering.selection import RandomOf, chosen, everyone
 from simulator.presence import Timetable, Windows
-from simulator.selection import RandomOf, chosen, everyone
 from tests.simulator.test_cohorts import assert_same, both, tree_of
 from tests.simulator.worlds import Diary, device, room, wire
 from topologies.streams import stream
@@ -130,7 +130,7 @@ def test_more_than_there_are_are_refused_before_the_run():
 
 def test_the_draw_of_a_large_group_makes_no_names():
     """Asking 3 of a million takes no longer than asking 3 of ten: nobody else is named."""
-    from simulator.broods import Brood
+    from simulator.gathering.broods import Brood
     from topologies.groups import Group
 
     class Mute(Group):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.consensus import Consensus, gossip
 from simulator.costs import Costs
-from simulator.laws import Case, FiniteGap, Layers, LinearRate, Taper, TwoTimescale, gamma, theta
+from simulator.sideways.consensus import Consensus, gossip
+from simulator.sideways.laws import Case, FiniteGap, Layers, LinearRate, Taper, TwoTimescale, gamma, theta
 from tests.simulator.vectors import NBYTES, Copy, Vectors, friends, meet
 from tests.simulator.worlds import wire
 from topologies.mixing import laplacian, metropolis, spectral_radius

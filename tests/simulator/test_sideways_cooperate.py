@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from simulator.cooperate import Cooperate
+from simulator.sideways.cooperate import Cooperate
 from tests.simulator.vectors import NBYTES, Copy, Vectors, friends, meet
 from tests.simulator.worlds import wire
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.consensus import Consensus, gossip
-from simulator.relay import Relay
+from simulator.sideways.consensus import Consensus, gossip
+from simulator.sideways.relay import Relay
 from tests.simulator.vectors import Copy, Vectors, friends, meet
 from tests.simulator.worlds import wire
 from topologies.sideways import at_random

@@ -7,8 +7,8 @@ import pytest
 import simpy
 
 from simulator.costs import Costs
-from simulator.radios import Radios
-from simulator.relay import Relay
+from simulator.sideways.radios import Radios
+from simulator.sideways.relay import Relay
 from simulator.workloads import Size
 from tests.simulator.vectors import NBYTES, Copy, Vectors, friends, meet
 from tests.simulator.worlds import device, wire

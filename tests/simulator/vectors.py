@@ -13,7 +13,7 @@ from simulator.acts import Acts
 from simulator.costs import Costs
 from simulator.interfaces import Packet, Work
 from simulator.records import At, Log
-from simulator.sideways import Cluster
+from simulator.sideways.cluster import Cluster
 from simulator.workloads import CostOnly, Size
 from tests.simulator.worlds import device, wire
 from topologies.hierarchy import Hierarchy

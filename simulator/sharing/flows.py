@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from simulator.checks import check_path, coefficients
-from simulator.shares import Share
+from simulator.sharing.checks import check_path, coefficients
+from simulator.sharing.shares import Share
 
 if TYPE_CHECKING:
     from simulator.fluid import Fluid

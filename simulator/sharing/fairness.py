@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulator.reference import Flow, Resource
+    from simulator.sharing.reference import Flow, Resource
 
 
 def solve(flows: Sequence[Flow]) -> dict[Flow, float]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from simpy import Process
 
 from simulator.acts import Acts
+from simulator.gathering.turns import Turn
 from simulator.messages import Steps
 from simulator.plan import Stage, arrived
-from simulator.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from typing import TypeVar, overload
 
 import numpy as np
 
-from simulator.cohorts import Cohort
+from simulator.gathering.policies import EnergyOf, FairOf, UtilityOf
+from simulator.gathering.selection import Indices, RandomOf, everyone
+from simulator.groups.cohorts import Cohort
+from simulator.groups.trips import ALL, Who
 from simulator.interfaces import Arrival
 from simulator.plan import FirstOf, Stage
-from simulator.policies import EnergyOf, FairOf, UtilityOf
-from simulator.selection import Indices, RandomOf, everyone
-from simulator.trips import ALL, Who
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
 from topologies.sideways import clusters

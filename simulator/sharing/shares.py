@@ -13,7 +13,7 @@ from heapq import heapify, heappop
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simulator.flows import Flow, Resource
+    from simulator.sharing.flows import Flow, Resource
 
 TOGETHER = 1e-12  # of its amount: a flow as near to its end as this ends with the one that ends now
 NOISE = 1e-12  # of its capacity: what a resource is over or under by is rounding up to here

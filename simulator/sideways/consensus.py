@@ -10,8 +10,8 @@ import numpy as np
 from simpy import Event
 
 from simulator.interfaces import Arrival
-from simulator.laws import Case, Law
-from simulator.sideways import Cluster, Report, computing, deliver, together
+from simulator.sideways.cluster import Cluster, Report, computing, deliver, together
+from simulator.sideways.laws import Case, Law
 from topologies.hierarchy import Hierarchy
 from topologies.mixing import Matrix, laplacian, metropolis, spectral_radius
 from topologies.sideways import check_connected, clusters

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from simulator.costs import receive_joules, transmit_joules, wire_bytes
-from simulator.groups import CellRound, Floats, cell_round, over
+from simulator.gathering.selection import Indices
+from simulator.groups.cells import CellRound, Floats, cell_round, over
 from simulator.interfaces import Packet
 from simulator.records import At, Kind, Span, Status
-from simulator.selection import Indices
 
 if TYPE_CHECKING:
-    from simulator.cohorts import Cohort
+    from simulator.groups.cohorts import Cohort
 
 Masks = np.ndarray[Any, np.dtype[np.bool_]]
 Who = Indices | slice  # the members that take part, by their numbers in the cohort

@@ -11,7 +11,7 @@ from simpy import Event
 
 from simulator.costs import wire_bytes
 from simulator.interfaces import Arrival, Packet
-from simulator.sideways import Cluster, Report, computing, deliver, together
+from simulator.sideways.cluster import Cluster, Report, computing, deliver, together
 from topologies.hierarchy import Hierarchy
 from topologies.relays import timed
 from topologies.sideways import neighbours

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 from simpy import Event, Interrupt, Process
 
 from simulator.acts import Acts
+from simulator.gathering.turns import Turn
 from simulator.knowledge import Knowledge
-from simulator.sideways import Cluster, Report
-from simulator.turns import Turn
+from simulator.sideways.cluster import Cluster, Report
 from topologies.sideways import clusters
 
 S = TypeVar("S")

@@ -9,15 +9,15 @@ from typing import Generic, TypeVar
 
 from simulator.acts import Acts
 from simulator.costs import compute_seconds, receive_joules, transmit_joules, wire_bytes
+from simulator.gathering.turns import Turn
 from simulator.interfaces import Workload
-from simulator.turns import Turn
 
 S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
 class Estimates(Generic[S]):
-    """Of the children of one node in one turn: :class:`simulator.selection.Facts`.
+    """Of the children of one node in one turn: :class:`simulator.gathering.selection.Facts`.
 
     A child alone on its way, at its links' rates without fading or jitter. The training of a child that only gathers is
     left out, since it has none of its own.

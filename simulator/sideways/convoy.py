@@ -11,8 +11,8 @@ import networkx as nx
 from simpy import Event
 
 from simulator.interfaces import Arrival, Packet
-from simulator.radios import Radios
-from simulator.sideways import Cluster, computing, deliver, together
+from simulator.sideways.cluster import Cluster, computing, deliver, together
+from simulator.sideways.radios import Radios
 from topologies.relays import tree_of
 
 S = TypeVar("S")

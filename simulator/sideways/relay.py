@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 import networkx as nx
 from simpy import Event
 
-from simulator.convoy import Convoy
 from simulator.costs import wire_bytes
-from simulator.radios import Radios
-from simulator.sideways import Cluster, Report
+from simulator.sideways.cluster import Cluster, Report
+from simulator.sideways.convoy import Convoy
+from simulator.sideways.radios import Radios
 from topologies.hierarchy import Hierarchy
 from topologies.relays import Head, best, drawn, first, paths_from, paths_to, timed, tree_of
 from topologies.sideways import check_connected, clusters

@@ -8,15 +8,15 @@ from typing import Any, Generic, TypeVar
 
 from simpy import Event, Interrupt, Process
 
-from simulator.asking import Asking
-from simulator.broods import Brood
-from simulator.cohorts import Cohort
-from simulator.errands import Errand, Errands
+from simulator.gathering.asking import Asking
+from simulator.gathering.broods import Brood
+from simulator.gathering.errands import Errand, Errands
+from simulator.gathering.meetings import Meeting, meetings
+from simulator.gathering.turns import Turn
+from simulator.groups.cohorts import Cohort
+from simulator.groups.trips import Who
 from simulator.interfaces import Arrival
 from simulator.knowledge import Knowledge
-from simulator.meetings import Meeting, meetings
-from simulator.trips import Who
-from simulator.turns import Turn
 
 S = TypeVar("S")
 Outcome = Generator[Event, Any, Any]  # an arrival, several, or none; None if it did not get that far

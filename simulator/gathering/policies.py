@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 
 from simulator.costs import positive
-from simulator.selection import Facts
+from simulator.gathering.selection import Facts
 
 By = Literal["joules", "grams"]
 

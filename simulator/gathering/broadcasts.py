@@ -8,12 +8,12 @@ import numpy as np
 from simpy import Interrupt
 
 from simulator.acts import GoneError
-from simulator.cohorts import Cohort
+from simulator.groups.cohorts import Cohort
+from simulator.groups.trips import Task
 from simulator.knowledge import Knowledge
 from simulator.messages import Steps
 from simulator.plan import Stage
 from simulator.records import At
-from simulator.trips import Task
 
 S = TypeVar("S")
 

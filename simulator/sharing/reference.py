@@ -1,6 +1,6 @@
 """The fluid as one would write it down: every component that changed is solved anew. What `Fluid` is held against.
 
-`sharing.solve` is the weighted max-min fair allocation and knows nothing of time; `ReferenceFluid` keeps it true while
+`fairness.solve` is the weighted max-min fair allocation and knows nothing of time; `ReferenceFluid` keeps it true while
 flows come, go and change. It has the face of `simulator.fluid.Fluid` and resources and flows of its own.
 """
 
@@ -15,8 +15,8 @@ from itertools import chain, count, islice
 import simpy
 from simpy.events import URGENT, EventPriority
 
-from simulator.checks import check_amount, check_path, check_resource, coefficients
-from simulator.sharing import solve
+from simulator.sharing.checks import check_amount, check_path, check_resource, coefficients
+from simulator.sharing.fairness import solve
 
 AFTER_ALL = EventPriority(2)  # simpy's own events have 0 or 1: a settling comes once the others of its instant are done
 TOGETHER = 1e-12  # of its amount: a flow as near to its end as this ends with the first of its component

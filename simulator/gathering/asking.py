@@ -9,14 +9,14 @@ from zlib import crc32
 
 import numpy as np
 
-from simulator.broods import Brood
-from simulator.cohorts import Cohort
-from simulator.errands import Errands
-from simulator.facts import Estimates
+from simulator.gathering.broods import Brood
+from simulator.gathering.errands import Errands
+from simulator.gathering.facts import Estimates
+from simulator.gathering.selection import Knowing, chosen, everyone
+from simulator.gathering.turns import Turn
+from simulator.groups.cohorts import Cohort
+from simulator.groups.trips import Who
 from simulator.knowledge import Knowledge
-from simulator.selection import Knowing, chosen, everyone
-from simulator.trips import Who
-from simulator.turns import Turn
 from topologies.streams import stream
 
 S = TypeVar("S")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simulator.cohorts import cells
 from simulator.costs import Costs
+from simulator.gathering.selection import Knowing
+from simulator.groups.cohorts import cells
 from simulator.interfaces import Groupable
 from simulator.plan import Deadline, Evaluate, Stage, barrier
 from simulator.presence import Presence, always
 from simulator.records import Happening, Log
-from simulator.selection import Knowing
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from simulator.shares import NOISE, Share, Strand
+from simulator.sharing.shares import NOISE, Share, Strand
 
 if TYPE_CHECKING:
-    from simulator.flows import Flow
+    from simulator.sharing.flows import Flow
 
 SAME = 4e-16  # a level as near as this to the one before, of it, is the one before
 LOST = 1e-15  # of what was taken from a sum: what is left of it below this is summed up anew

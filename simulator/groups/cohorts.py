@@ -13,10 +13,10 @@ from simpy import Event, Interrupt
 
 from simulator.account import Account
 from simulator.costs import compute_seconds, rest_watts
-from simulator.groups import Floats
+from simulator.groups.cells import Floats
+from simulator.groups.trips import ALL, Done, Task, Trip, Who
 from simulator.interfaces import Work
 from simulator.records import At
-from simulator.trips import ALL, Done, Task, Trip, Who
 from topologies.groups import Group
 
 if TYPE_CHECKING:

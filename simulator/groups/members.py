@@ -8,10 +8,10 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from simulator.cohorts import Cohort
-from simulator.folding import alike
+from simulator.groups.cohorts import Cohort
+from simulator.groups.folding import alike
+from simulator.groups.trips import Done, Task, Who
 from simulator.interfaces import Arrival, Packet, Workload
-from simulator.trips import Done, Task, Who
 
 S = TypeVar("S")
 

@@ -1,0 +1,1 @@
+"""Many like devices as arrays: one event a round instead of a process each."""

@@ -1,0 +1,1 @@
+"""What siblings do among themselves over links beside the tree: relays, consensus, gossip, cooperation."""
