@@ -1,5 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
 
 .PHONY: run test check bench clean
 
@@ -7,7 +8,7 @@ run: .venv/stamp
 	$(BIN)/edufog run experiments/scenarios/campus.yaml
 
 test: .venv/stamp-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: .venv/stamp-dev
 	$(BIN)/ruff check .

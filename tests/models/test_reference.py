@@ -117,7 +117,7 @@ def test_modules_that_travel_at_times_of_their_own():
 
 def test_what_is_trained_while_models_fly_is_as_if_trained_by_hand():
     """One device, slow links: what does not come down goes on from what was trained after the report was packed."""
-    slow = LinkProfile("slow", "wire", 2e4, 2e4)
+    slow = LinkProfile("slow", "wire", 3e5, 3e5)
     tree = Hierarchy("cloud", "cloud")
     tree.add("phone", "cloud", "device", device("chromebook_n100"), slow)
     heads = tuple(name for name in HEADS if name.startswith("head"))
