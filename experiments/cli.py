@@ -100,7 +100,8 @@ def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) 
     path, loaded = _load(scenario, settings, seed)
     with placed(path):
         built = build(loaded)
-    print(f"{path}: fine ({loaded.title}, {len(built.hierarchy)} nodes)")
+    tree = built.hierarchy
+    print(f"{path}: fine ({loaded.title}, {len(tree)} nodes, one of them {next(iter(tree.lowest))})")
 
 
 @app.command()

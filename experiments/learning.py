@@ -153,8 +153,10 @@ def learner_of(
     found = {spec.name: algorithm_of(_algorithms(scenario.learning, spec)) for spec in scenario.stages}
     for place, (stage, spec) in enumerate(zip(stages, scenario.stages, strict=True)):
         key = "learning.algorithm" if spec.algorithm is None else f"stages.{place}.algorithm"
+        name = " with ".join(one.name for one in _algorithms(scenario.learning, spec))
+        setting = Setting(recipes[spec.name], model, study.clients)
         with in_stage(place, spec):
-            refuse_unsuited(found[spec.name], Setting(recipes[spec.name], model, study.clients), tree, stage, key)
+            refuse_unsuited(found[spec.name], setting, tree, stage, key, name)
     weighting = scenario.learning.weighting.items()
     uniform = resolve([pattern for pattern, how in weighting if how == "uniform"], tuple(model.modules))
     return Learner(
@@ -195,7 +197,7 @@ def _start(learning: Learning) -> dict[str, Tensor] | None:
     try:
         found = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
-        raise ValueError(f"learning.start: {path} is no file of weights as torch.save writes it ({error})") from error
+        raise ValueError(f"learning.start: {path} is no file of weights as torch.save writes it") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ValueError(f"learning.start: {path} must hold a dictionary of tensors by module/parameter")
     for key, value in found.items():

@@ -42,7 +42,7 @@ def hierarchy(scenario: Scenario, rosters: Any) -> Hierarchy:
         if name in ("access", "link", "campus_link", "cloud_link"):
             values[name] = links[value]
         elif name in ("edge", "campus", "cloud", "server"):
-            values["cloud" if name == "server" else name] = devices[value]
+            values["cloud" if name == "server" else name] = None if value is None else devices[value]
         elif name in ("campuses", "classrooms", "devices", "grouped"):
             values[name] = value
     if isinstance(topology, Devices):

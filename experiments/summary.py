@@ -90,7 +90,9 @@ def _remarks(result: Result) -> Iterator[str]:
         rounds = f"{len(empty)} rounds of {len(set(empty))} nodes"
         yield f"{rounds} had no arrivals: nobody was there, or in time (events.csv)"
     if late := by_kind["late"]:
-        yield f"{len(late)} reports came too late and were dropped, of {len(set(late))} nodes (events.csv)"
+        yield f"{len(late)} reports came too late to be merged, of {len(set(late))} nodes (events.csv)"
+    if stale := by_kind["stale"]:
+        yield f"{len(stale)} reports were of an old model when they were merged (events.csv)"
     if result.built.learner and not result.manifest["client_updates"]:
         yield "nothing was learned: no training was finished in time"
 

@@ -16,7 +16,7 @@ from models.engines import Engine, Idle
 from models.evaluation import Score, mean_loss
 from models.federation.algorithm import FEDAVG, Algorithm, Setting
 from models.federation.asked import Asked
-from models.federation.local import Trainer
+from models.federation.local import Trainer, paired
 from models.federation.tally import VALUE
 from models.federation.wire import Packed, Parcel, compressed, owed, parcel, sizes
 from models.followed import Followed
@@ -170,7 +170,7 @@ class Learner(Followed):
         for name in routine.ballots:
             votes[name] = votes.get(name, 0) + routine.votes
         job = Job(node, state.tensors, routine.samples, self.seed, step, trainable)
-        tensors, extra = self.algorithm.local(state, self._trainer(job, self.trainings))
+        tensors, extra = paired(self.algorithm.local(state, self._trainer(job, self.trainings)))
         return self.giving(State(tensors, votes, state.base, extra))
 
     def _trainer(self, job: Job, trainings: Trainings) -> Trainer:
@@ -191,7 +191,7 @@ class Learner(Followed):
     def asks(self, node: str, recipe: Recipe, algorithm: Algorithm) -> Asked:
         """What a training of *node* by *recipe* consists of, run by nobody."""
         asked = Asked()
-        _, asked.kept = self._asking(node, recipe, algorithm.local, asked)
+        _, asked.kept = paired(self._asking(node, recipe, algorithm.local, asked))
         return asked
 
     def asks_to_be_scored(self, node: str) -> Asked:

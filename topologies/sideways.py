@@ -50,12 +50,12 @@ def check_connected(tree: Hierarchy, members: Sequence[str]) -> None:
     if len(members) < 2 or nx.is_strongly_connected(graph):  # type: ignore[no-untyped-call]
         return
     if not graph.number_of_edges():
-        raise ValueError(f"{members[0]} and its siblings have no sideways links; connect them first")
+        raise ValueError(f"{members[0]} and its siblings have no sideways links; make some (d2d)")
     parts = [set(part) for part in nx.strongly_connected_components(graph)]
     far = next(m for m in members if not any({m, members[0]} <= part for part in parts))
     raise ValueError(
-        f"{members[0]} cannot reach {far} over the sideways links of their cluster; connect them, "
-        "or put them into different clusters"
+        f"{members[0]} cannot reach {far} over the sideways links of their cluster; connect them (d2d: among links "
+        "nodes of different parents), or put them into different clusters"
     )
 
 
@@ -84,7 +84,9 @@ def metres(tree: Hierarchy) -> Callable[[str, str], float]:
         try:
             return float(tree.attributes(node)["x_metres"]), float(tree.attributes(node)["y_metres"])
         except KeyError:
-            raise ValueError(f"{node}: nobody knows where it is; give it x_metres and y_metres") from None
+            raise ValueError(
+                f"{node}: nobody knows where it is; give it x_metres and y_metres, or the scenario a radio with a room"
+            ) from None
 
     return lambda a, b: dist(place(a), place(b))
 

@@ -1,4 +1,4 @@
-"""Energy by tier and cause: on the left all of it, on the right what the run added above idle.
+"""Energy by tier and cause: on the left all of it, on the right without idling.
 
 Idle watts over the whole run dwarf the rest, so the right half has a scale of its own. The sums are those of
 `energy.csv`, over all nodes of a tier. What sleeping radios save is taken off idle.
@@ -41,7 +41,7 @@ def energy_table(files: RunFiles) -> pd.DataFrame:
 
 
 def energy(files: RunFiles) -> Figure:
-    """Joules by tier and cause, with idle and above idle."""
+    """Joules by tier and cause, with and without idling."""
     table = energy_table(files)
     table = table[[cause for cause in table if table[cause].any()]]
     legend = style.Legend([LOOKS[cause].patch() for cause in table], list(table))
@@ -50,7 +50,7 @@ def energy(files: RunFiles) -> Figure:
     figure = style.sheet(legend.height + height + 12)
     legend.draw(figure)
     width = (style.WIDTH - left - 6) / 2
-    parts = {"all": table, "above idle": table.drop(columns=["idle", SAVED], errors="ignore")}
+    parts = {"all": table, "without idle": table.drop(columns=["idle", SAVED], errors="ignore")}
     for place, (title, part) in enumerate(parts.items()):
         ax = style.place(figure, left + place * (width + 4), legend.height + 4, width, height)
         style.stacked(ax, part.set_axis(names), LOOKS, "J")

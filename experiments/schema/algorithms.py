@@ -91,13 +91,12 @@ def algorithm_of(specs: tuple[AlgorithmSpec, ...]) -> Algorithm:
     return composed({spec.name: _made(spec) for spec in specs})
 
 
-def stale(specs: tuple[AlgorithmSpec, ...]) -> str | None:
-    """The name of one that goes by how stale reports are, if any does; what cannot be made is told elsewhere."""
+def needs(specs: tuple[AlgorithmSpec, ...]) -> Iterator[tuple[str, str, str]]:
+    """The name of each that is for certain plans, and their key and value; what cannot be made is told elsewhere."""
     for spec in () if specs == FEDAVG else specs:
         with suppress(ValueError):
-            if _made(spec).stale:
-                return spec.name
-    return None
+            if need := _made(spec).needs:
+                yield spec.name, *need
 
 
 def _made(spec: AlgorithmSpec) -> Algorithm:

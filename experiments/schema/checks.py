@@ -19,9 +19,9 @@ from experiments.schema.foundations import VqaData
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import (
-    never_stale,
     pattern_problems,
     plan_problems,
+    plans_for_algorithms,
     stage_problems,
     unknown_tier,
     untrained,
@@ -260,5 +260,5 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     something_to_do,
     stages_agree,
     untrained,
-    never_stale,
+    plans_for_algorithms,
 )

@@ -129,7 +129,7 @@ class District(Groupable):
     cloud_link: LinkName = "wan_cloud_near"
     edge: DeviceName = "classroom_edge_box"
     campus: DeviceName = "campus_l4"
-    cloud: DeviceName = "cloud_h100"
+    cloud: DeviceName | None = "cloud_h100"  # null: it costs nothing
 
     @property
     def children(self) -> Mapping[str, int]:
@@ -144,7 +144,7 @@ class Star(Groupable):
     kind: Literal["star"] = "star"
     clients: Count | None = None
     link: LinkName = "wan_cloud_near"
-    server: DeviceName = "cloud_h100"
+    server: DeviceName | None = "cloud_h100"  # null: it costs nothing
 
     @property
     def children(self) -> Mapping[str, int]:
@@ -166,7 +166,7 @@ class Rosters(Devices):
     cloud_link: LinkName = "wan_cloud_near"
     edge: DeviceName = "classroom_edge_box"
     campus: DeviceName = "campus_l4"
-    cloud: DeviceName = "cloud_h100"
+    cloud: DeviceName | None = "cloud_h100"  # null: it costs nothing
 
 
 class DataSchools(Topology):
@@ -178,7 +178,7 @@ class DataSchools(Topology):
     cloud_link: LinkName = "wan_cloud_near"
     edge: DeviceName = "classroom_edge_box"
     campus: DeviceName = "campus_l4"
-    cloud: DeviceName = "cloud_h100"
+    cloud: DeviceName | None = "cloud_h100"  # null: it costs nothing
 
 
 class PrototypeNetwork(Topology):

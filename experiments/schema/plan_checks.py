@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from experiments.schema.algorithms import AlgorithmSpec, stale
+from experiments.schema.algorithms import AlgorithmSpec, needs
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology
 from experiments.schema.plans import SELECT, First, StageSpec, TierPlanSpec
@@ -14,6 +14,12 @@ from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
 Problems = Iterator[tuple[Keys, str]]
+WITHOUT = {
+    "late": "goes by how stale a report is, but the plan keeps no late ones, so none ever is; give the plan wait: "
+    "{first: 1} (or more) and late: keep",
+    "meanwhile": "mixes what comes down with what was learned meanwhile, but the plan lets nobody go on training; give "
+    "the tier above the devices meanwhile: train",
+}
 SHRINK = "modules may only shrink going up"
 
 
@@ -89,8 +95,8 @@ def untrained(model: Model, plan: dict[str, TierPlanSpec], stages: tuple[StageSp
                     yield (*keys, tier, "modules", place), what
 
 
-def never_stale(learning: Learning, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
-    """Algorithms that go by how old a report is, where a plan lets none get old."""
+def plans_for_algorithms(learning: Learning, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
+    """Algorithms for plans of a kind (late reports kept, training meanwhile) in a plan without."""
     shared: tuple[Keys, tuple[AlgorithmSpec, ...]] = (("learning", "algorithm"), learning.algorithm)
     cases = [(*shared, plan)] if not stages else []
     for place, stage in enumerate(stages):
@@ -99,12 +105,9 @@ def never_stale(learning: Learning, plan: dict[str, TierPlanSpec], stages: tuple
             cases.append((*(own or shared), plan if stage.plan is None else stage.plan))
     told = dict[Keys, str]()
     for keys, algorithms, given in cases:
-        name = stale(algorithms)
-        if name and not any(spec.late == "keep" for spec in given.values()):
-            told[keys] = (
-                f"{name} goes by how stale a report is, but the plan keeps no late ones, so none ever is; give the "
-                "plan wait: {first: 1} (or more) and late: keep, or choose another algorithm"
-            )
+        for name, key, value in needs(algorithms):
+            if not any(getattr(spec, key) == value for spec in given.values()):
+                told[keys] = f"{name} {WITHOUT[key]}, or choose another algorithm"
     yield from told.items()
 
 

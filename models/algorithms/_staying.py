@@ -35,6 +35,8 @@ class Matching:
     def __call__(self, setting: Setting) -> None:
         """ValueError for the first of them."""
         names = tuple(setting.model.modules)
+        if all(any(fnmatchcase(name, pattern) for pattern in self.stay) for name in names):
+            raise ValueError(f"{self.algorithm}: stay: all modules would, and nobody would learn together")
         for pattern in self.stay:
             if not any(fnmatchcase(name, pattern) for name in names):
                 raise ValueError(

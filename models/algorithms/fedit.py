@@ -1,6 +1,7 @@
 """Low-rank adapters, averaged factor by factor."""
 
-from models.federation.algorithm import FEDAVG, Algorithm
+from models.algorithms._lora import LowRank
+from models.federation.algorithm import Algorithm
 
 
 def fedit() -> Algorithm:
@@ -9,4 +10,4 @@ def fedit() -> Algorithm:
     Plain averaging: which modules travel is up to the plan, such as ``modules: [adapter, "head.*"]``. What ``flora``
     and ``ffa_lora`` are to be held against.
     """
-    return FEDAVG
+    return Algorithm(check=LowRank("fedit"))

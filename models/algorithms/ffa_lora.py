@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from models.algorithms._lora import first
-from models.federation.algorithm import Algorithm, Setting
+from models.algorithms._lora import LowRank, first
+from models.federation.algorithm import Algorithm
 from models.federation.local import Extra, Trainer
-from models.model import Tensors, keys_of
+from models.model import Tensors
 from models.states import State
 from models.training import Gradient
 
@@ -34,15 +34,9 @@ def travels(key: str) -> bool:
     return not first(key)
 
 
-def check(setting: Setting) -> None:
-    """Without any A it would be plain averaging."""
-    if not any(map(first, keys_of(setting.model))):
-        raise ValueError("ffa_lora needs low-rank maps in the model: adapters: {kind: lora}")
-
-
 def ffa_lora() -> Algorithm:
     """FFA-LoRA: A stays as drawn, the same for all, so the mean of B is exact (Sun et al. 2024, arXiv 2403.12313).
 
     A never travels, on no tier: half of the bytes where A and B are of one size.
     """
-    return Algorithm(local=local, carries=travels, check=check)
+    return Algorithm(local=local, carries=travels, check=LowRank("ffa_lora"))

@@ -18,9 +18,10 @@ def medians(tally: Tally) -> Result:
 def median() -> Algorithm:
     """Median: of every coordinate, which less than half of all cannot move far (Yin et al. 2018, arXiv 1803.01498).
 
-    Every report counts alike, on every tier. On a tree, half of an edge's children suffice to own it.
+    Every report counts alike, on every tier. On a tree, half of an edge's children suffice to own it; of two reports it
+    is the mean, so a node needs three.
     """
-    return Algorithm(rule=Reports(medians), extra_flops=sorting)
+    return Algorithm(rule=Reports(medians), extra_flops=sorting, least=3)
 
 
 def sorting(numbers: int, copies: int) -> float:

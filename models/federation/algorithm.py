@@ -61,8 +61,8 @@ class Algorithm:
     came down: then they are forgotten. Of the weights travels what *carries* says. *mix*: how much of a model that
     comes down a node takes over. *arrives* makes of what a node knew before and after that what it knows. *personal*:
     by which weights a node that trains is scored. *check* raises ValueError for a setting that the algorithm does not
-    suit; *least* is how many children a merge takes; *stale*: it goes by how stale their reports are. *extra_flops* of
-    a merge rule: FLOPs of a merge beyond one addition per number and copy, of so many numbers and copies.
+    suit; *least* is how many reports a merge takes; *needs*: a key and a value that a plan must have somewhere.
+    *extra_flops* of a merge rule: FLOPs of a merge beyond one addition per number and copy, of so many of both.
     """
 
     local: Local = plainly
@@ -78,7 +78,7 @@ class Algorithm:
     personal: Personal | None = None
     check: Callable[[Setting], None] = anywhere
     least: int = 1
-    stale: bool = False
+    needs: tuple[str, str] | None = None
     extra_flops: Callable[[int, int], float] | None = None
 
     def parts(self) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -29,7 +30,9 @@ def find(name: str) -> Make:
     """
     place, _, attribute = name.partition(":")
     if not attribute and name not in names():
-        raise ValueError(f"there is no algorithm {name!r}; there are {', '.join(names())}, or give module:Name")
+        near = get_close_matches(name.lower(), names(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names())}, or give module:Name"
+        raise ValueError(f"there is no algorithm {name!r}; {hint}")
     try:
         module = import_module(place if attribute else f"{algorithms.__name__}.{name}")
         make = getattr(module, attribute or name)
@@ -72,6 +75,8 @@ def made(name: str, values: Mapping[str, Any]) -> Algorithm:
 
 def _check(name: str, knob: str, kind: Any, value: Any) -> None:
     """Refuse a text for a number, a number for a yes or no, and what is not finite."""
+    if isinstance(value, str) and get_origin(kind) is Sequence:
+        raise ValueError(f"algorithm {name}: {knob}: must be a list, such as [{value}], got {value!r}")
     try:
         TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:

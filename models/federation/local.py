@@ -74,6 +74,13 @@ class Trainer:
         return self._loss(tensors, self.job.samples)
 
 
+def paired(result: Any) -> tuple[Tensors, Extra]:
+    """What a local rule gave, if it is what one gives; else ValueError."""
+    if not isinstance(result, tuple) or len(result) != 2 or not all(isinstance(part, Mapping) for part in result):
+        raise ValueError(f"a local rule must give two mappings, weights and extra; got {type(result).__name__}")
+    return result
+
+
 def plainly(state: State, train: Trainer) -> tuple[Tensors, Extra]:
     """Train as the recipe says."""
     return train(state.tensors), state.extra

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TypeVar, overload
 
@@ -119,7 +120,7 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
             asked = plan.select.k if isinstance(plan.select, RandomOf | UtilityOf | EnergyOf | FairOf) else None
             first = plan.wait.k if isinstance(plan.wait, FirstOf) else None
             for node in tree.nodes(tier) if asked or first else ():
-                there = len(Brood(tuple(active(tree, node, stage)), ()))
+                there, reports = len(Brood(tuple(active(tree, node, stage)), ())), reporting(tree, node, stage)
                 if asked and asked > there:
                     policy = type(plan.select).__name__.removesuffix("Of").lower()
                     raise ValueError(
@@ -128,6 +129,18 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
                 if first and first > (asked or there):
                     whom = f"asks {asked} of its" if asked else f"has {there}"
                     raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
+                if first and first > reports:
+                    raise ValueError(
+                        f"plan.{tier}.wait.first: the children of {node} meet their peers in {reports} clusters, each "
+                        f"with one report, so {first} can never arrive"
+                    )
+
+
+def reporting(tree: Hierarchy, node: str, stage: Stage) -> int:
+    """How many reports *node* can get in a turn of *stage*: one for each child, or cluster of peers if one speaks."""
+    children = Brood(tuple(active(tree, node, stage)), ())
+    for_others = getattr(stage.plan[tree.tier(node)].peers, "for_others", False)
+    return len(clusters(tree, tuple(children))) if for_others else len(children)
 
 
 def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:
@@ -138,8 +151,9 @@ def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:
     everyone_there = {child for family in families for child in family}
     for name in getattr(plan.peers, "names", ()):
         if name not in everyone_there:
+            near = get_close_matches(name, everyone_there, n=1) or sorted(everyone_there)[:1]
             wrong = f"{name} is no child of a {tier}" if name in tree else f"there is no node {name!r}"
-            raise ValueError(f"plan.{tier}.peers: {wrong}")
+            raise ValueError(f"plan.{tier}.peers: {wrong}; a child is called, for example, {near[0]!r}")
     try:
         for family in families:
             plan.peers.check(tree, family)

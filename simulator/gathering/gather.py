@@ -79,6 +79,8 @@ class Gathering(Generic[S]):
                 due.update(errand.turn.due)
                 staleness = k.versions[node] - k.bases.get((node, errand.child), errand.version)
                 arrivals.append(replace(arrival, staleness=staleness))
+                if staleness:
+                    self.acts.happen(errand.child, "stale", f"staleness {staleness} at {node}, in {turn.at}")
         return tuple(name for name in turn.plan.modules if name in due) if turn.plan else (), arrivals
 
     def _tell(

@@ -32,6 +32,13 @@ LORA = PLAIN | {
 }
 
 
+MEETING = {
+    "classroom": {"modules": ["*"], "peers": {"kind": "consensus", "rounds": 2}},
+    "campus": {"modules": ["*"]},
+    "cloud": {"modules": ["*"]},
+}
+
+
 def sent(result, activity):
     spans = result.spans
     return spans[(spans.kind == "transmit") & (spans.activity == activity)].groupby("tier").nbytes.unique()
@@ -143,14 +150,17 @@ def test_an_algorithm_of_ones_own_is_a_small_file_beside_the_scenario(tmp_path):
 @pytest.mark.parametrize(
     ("learning", "told"),
     [
-        ({"algorithm": "fedavgg"}, "there is no algorithm 'fedavgg'"),
+        ({"algorithm": "fedavgg"}, "there is no algorithm 'fedavgg'; did you mean 'fedavg'?"),
+        ({"algorithm": "zzz"}, "there is no algorithm 'zzz'; there are afl, "),
+        ({"algorithm": "dfl"}, "the plan lets nobody go on training; give the tier above the devices meanwhile: train"),
+        ({"algorithm": "fedasync"}, "fedasync goes by how stale a report is, but the plan keeps no late ones"),
         ({"algorithm": {"name": "fedprox", "nu": 1.0}}, "algorithm fedprox has no knob 'nu'; its knobs are mu"),
         ({"algorithm": {"name": "fedprox", "mu": -1.0}}, "mu must be >= 0"),
         ({"algorithm": ["fedprox", "scaffold"]}, "fedprox and scaffold cannot be combined: both change 'local'"),
         ({"algorithm": 3}, "expected a name such as fedavg"),
         ({"algorithm": {"name": "topk", "feedback": "no"}}, "feedback: input should be a valid boolean, got 'no'"),
         ({"algorithm": {"name": "fedprox", "mu": True}}, "mu: input should be a valid number, got True"),
-        ({"algorithm": {"name": "fedper", "stay": "head"}}, "'str' instances are not allowed"),
+        ({"algorithm": {"name": "fedper", "stay": "head"}}, "must be a list, such as"),
         ({"algorithm": ["topk", {"name": "topk", "share": 0.1}]}, "topk is named twice"),
         ({"algorithm": "nowhere:Mine"}, "No module named 'nowhere'"),
         ({"weighting": {"heads": "uniform"}}, "'heads' matches no module"),
@@ -167,21 +177,16 @@ def test_mistakes_are_told(learning, told):
         ({"learning": {"algorithm": "scaffold", "optimizer": {"name": "adamw"}}}, "scaffold needs plain SGD"),
         ({"learning": {"algorithm": ["fedadam", {"name": "fedrep", "stay": ["tail.*"]}]}}, "has no module 'tail.*'"),
         ({"learning": {"algorithm": {"name": "sign_flip", "clients": ["me"]}}}, "there is no client 'me'; one is"),
-        ({"learning": {"algorithm": "krum"}}, "a merge takes 4 children or more, and campus0/room0 has 3"),
-        ({"learning": {"algorithm": {"name": "krum", "faults": 0, "keep": 4}}}, "takes 4 children or more"),
-        ({"learning": {"algorithm": {"name": "trimmed_mean", "share": 0.2}}}, "takes 5 children or more"),
+        ({"learning": {"algorithm": "krum"}}, "krum takes 4 reports or more, and campus0/room0 can have 3"),
+        ({"learning": {"algorithm": {"name": "krum", "faults": 0, "keep": 4}}}, "takes 4 reports or more"),
+        ({"learning": {"algorithm": {"name": "trimmed_mean", "share": 0.2}}}, "trimmed_mean takes 5 reports or more"),
         ({"learning": {"algorithm": "flora"}}, "flora needs low-rank maps"),
+        ({"learning": {"algorithm": "fedit"}}, "fedit needs low-rank maps"),
+        ({"learning": {"algorithm": {"name": "fedper", "stay": ["*"]}}}, "all modules would, and nobody would learn"),
+        ({"learning": {"algorithm": "median"}, "d2d": {}, "plan": MEETING}, "median takes 3 reports or more, and"),
         (
-            {
-                "learning": {"algorithm": "fednova"},
-                "d2d": {"neighbours": "everyone"},
-                "plan": {
-                    "classroom": {"modules": ["*"], "peers": {"kind": "consensus", "rounds": 2}},
-                    "campus": {"modules": ["*"]},
-                    "cloud": {"modules": ["*"]},
-                },
-            },
-            "plan.classroom.peers: the algorithm sends effective_steps beside the weights",
+            {"learning": {"algorithm": "fednova"}, "d2d": {}, "plan": MEETING},
+            "plan.classroom.peers: fednova sends effective_steps beside the weights",
         ),
     ],
 )
@@ -225,3 +230,13 @@ def test_bytes_that_are_drawn_at_random_do_not_depend_on_the_others():
         other.start("cloud")
     ours, theirs = (one.pack(node, "campus0/room0", state, modules).wire.tensors for one in (learner, other))
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_local_rule_that_gives_something_else_is_told(tmp_path):
+    (tmp_path / "lacking.py").write_text(
+        "from models.federation.algorithm import Algorithm\n"
+        "def Lacking() -> Algorithm:\n"
+        "    return Algorithm(local=lambda state, train: train(state.tensors))\n"
+    )
+    with pytest.raises(ValueError, match="a local rule must give two mappings, weights and extra; got "):
+        run(study({"name": "lacking:Lacking", "folder": str(tmp_path)}))

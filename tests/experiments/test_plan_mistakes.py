@@ -52,13 +52,13 @@ def edufog(tmp_path, monkeypatch, capsys):
         ("kind: relay", f"kind: relay, head: {{given: [{ROOM}1]}}",
          f"8: plan.classroom.peers: heads: the cluster of {OTHERS} needs exactly one, but none of {ROOM}1 is in it"),
         ("kind: relay", "kind: relay, head: {given: [campus0]}",
-         "8: plan.classroom.peers: campus0 is no child of a classroom"),
+         f"8: plan.classroom.peers: campus0 is no child of a classroom; a child is called, for example, '{ROOM}0'"),
         ("kind: relay", "kind: cooperate, helped: [nobody], samples: 1 MB",
-         "8: plan.classroom.peers: there is no node 'nobody'"),
+         f"8: plan.classroom.peers: there is no node 'nobody'; a child is called, for example, '{ROOM}0'"),
         ("neighbours: ring", "neighbours: ring, tier: classroom",
-         f"8: plan.classroom.peers: {ROOM}0 and its siblings have no sideways links; connect them first"),
+         f"8: plan.classroom.peers: {ROOM}0 and its siblings have no sideways links; make some (d2d)"),
         ("head]}\nplots", f"head],\n     {OWN_PLAN}}}\nd2d: []\nplots",
-         f"14: stages.0.plan.classroom.peers: {ROOM}0 and its siblings have no sideways links; connect them first"),
+         f"14: stages.0.plan.classroom.peers: {ROOM}0 and its siblings have no sideways links; make some (d2d)"),
         ("modules: [encoder]", "modules: [encoder, head]\n    select: {utility: 1}",
          "11: plan.campus.select: UtilityOf needs to be told loss, which this workload does not tell (costs alone tell "
          "nothing); choose another, or let it learn"),
@@ -71,8 +71,12 @@ def edufog(tmp_path, monkeypatch, capsys):
         ("trainable: [encoder, head]", "trainable: [encoder]",
          "6: plan.classroom.modules.1: no stage trains head, so nobody has anything to merge; train it, or leave it "
          "out here"),
+        ("wait: barrier", "wait: {first: 2}",
+         "7: plan.classroom.wait.first: the children of campus0/room0 meet their peers in 1 clusters, each with one "
+         "report, so 2 can never arrive"),
         ("neighbours: ring", "neighbours: spanning",
-         f"13: d2d.0: {ROOM}0: nobody knows where it is; give it x_metres and y_metres"),
+         f"13: d2d.0: {ROOM}0: nobody knows where it is; give it x_metres and y_metres, or the scenario a radio with "
+         "a room"),
     ],
 )  # fmt: skip
 def test_a_mistake_that_shows_when_the_tree_is_there_has_its_line(edufog, good, bad, told):

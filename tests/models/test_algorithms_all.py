@@ -159,7 +159,7 @@ def test_an_algorithm_of_ones_own(tmp_path, monkeypatch):
         ("qffl", {"q": -1.0}, "q must be >= 0"),
         ("qffl", {"lipschitz": 0.0}, "lipschitz must be > 0"),
         ("afl", {"rate": 0.0}, "rate must be > 0"),
-        ("fedper", {"stay": "head.*"}, "not allowed as a Sequence"),
+        ("fedper", {"stay": "head.*"}, "stay: must be a list, such as"),
         ("fedrep", {"stay": []}, "stay must be a list of modules"),
         ("fedrep", {"head_epochs": 0}, "head_epochs must be a whole number, 1 or more"),
         ("ditto", {"lambda_": -0.1}, "lambda_ must be >= 0"),

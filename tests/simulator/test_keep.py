@@ -89,7 +89,8 @@ def test_a_buffer_of_two_by_hand():
     ]
     assert log.end_s == 11.0
     assert times(log, node="tablet2", kind="compute") == [(1.0, 8.0)]  # one training, undisturbed
-    (late,) = log.happenings
+    stale, late = log.happenings
+    assert stale == Happening(11.0, "tablet2", "stale", "staleness 2 at room, in round 3 turn -")
     assert late == Happening(11.0, "tablet1", "late", "still out when stage s ended, asked by room in round 3 turn -")
 
 
@@ -103,7 +104,8 @@ def test_an_arrival_while_its_parent_merges_counts_at_the_next_merge_at_once():
     # it is not asked in the turn in which it waits to be merged; the first is, and lands (at 10) in the second merge
     assert times(log, node="tablet1", activity="train") == [(1.0, 3.0)]
     assert [it.detail for it in log.happenings] == [
-        "came after the last merge of stage s, asked by room in round 2 turn -"
+        "staleness 1 at room, in round 2 turn -",
+        "came after the last merge of stage s, asked by room in round 2 turn -",
     ]
 
 
@@ -119,7 +121,7 @@ def test_a_deadline_that_keeps():
     assert times(log, node="tablet1", kind="receive") == [(0.0, 1.0)]
     assert {span.status for span in log.spans} == {"done"}
     # All that are out are back before the third deadline: at 10 s the turn is over.
-    assert (log.end_s, log.happenings) == (11.0, [])
+    assert (log.end_s, [(it.kind, it.time_s) for it in log.happenings]) == (11.0, [("stale", 11.0)])
 
 
 def test_k_of_all_and_nobody_late_is_as_without_keeping():
@@ -188,7 +190,7 @@ def test_what_a_room_has_out_persists_over_the_rounds_above():
     assert log.end_s == 8.0
     reports = [s for s in log.spans if s.activity == "up" and s.kind == "transmit" and s.status == "done"]
     assert [(s.node, s.round) for s in reports] == [("tablet0", 1), ("room", 1), ("tablet1", 1), ("room", 2)]
-    assert [it.node for it in log.happenings] == ["tablet0"]
+    assert [(it.node, it.kind) for it in log.happenings] == [("tablet1", "stale"), ("tablet0", "late")]
 
 
 def test_a_room_that_is_cut_takes_those_it_has_out_with_it():

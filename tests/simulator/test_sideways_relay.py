@@ -199,7 +199,7 @@ def test_who_cannot_reach_the_head_in_this_turn_is_left_out():
 
 def test_what_cannot_be_done_is_refused_before_the_run():
     states = {name: Copy(np.zeros(1)) for name in "abc"}
-    with pytest.raises(ValueError, match="have no sideways links; connect them first"):
+    with pytest.raises(ValueError, match="have no sideways links; make some"):
         meet(friends("abc", []), Relay(), states)
     with pytest.raises(ValueError, match="a cannot reach c over the sideways links of their cluster"):
         meet(friends("abc", [("a", "b")]), Relay(), states)
