@@ -1,4 +1,4 @@
-"""What do the energy and latency figures of the embodied-AI prototype become when they are counted honestly?
+"""What do the energy and latency figures of the embodied-AI prototype become when they are counted in full?
 
 H-FedFM's sibling (M3T-FFM-EmbodiedAI): ten clusters of five robots, placement and channel from its seed, 18 s of local
 training at 125 W, radios of 100 W, servers' links of 400 W; one round. Rows: learning alone; clusters that report to
@@ -22,7 +22,7 @@ from experiments.scenario import Scenario
 from experiments.simulation import simulated
 from simulator.records import Log
 
-QUESTION = "What do the embodied-AI prototype's figures become when they are counted honestly?"
+QUESTION = "What do the embodied-AI prototype's figures become when they are counted in full?"
 USERS, CLUSTERS = 5, 10
 COMPUTE_SECONDS, COMPUTE_WATTS, RADIO_WATTS = 18.0, 125.0, 100.0
 LINES: Mapping[str, str] = {

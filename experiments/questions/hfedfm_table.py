@@ -1,4 +1,4 @@
-"""What do seconds and joules of H-FedFM's table become when they are counted honestly?
+"""What do seconds and joules of H-FedFM's table become when they are counted in full?
 
 The seven rows of the public prototype, simulated from its placement and channel: first with its own conventions, where
 they are its own figures, then with each convention set right alone, and with all of them. Every convention is one
@@ -36,7 +36,7 @@ ROWS: Mapping[str, tuple[int, Mapping[str, str]]] = {  # rounds of the edges in 
     "hfedfm_d2d_8": (8, D2D),
 }
 PROTOTYPE = "as the prototype counts"
-HONEST: Mapping[str, Mapping[str, str]] = {
+IN_FULL: Mapping[str, Mapping[str, str]] = {
     "a head's own uplink": {"topology.uplinks": "own"},
     "local training counts": {"costs.compute": "true"},
     "what comes down counts": {"costs.downlink": "true"},
@@ -48,26 +48,26 @@ HONEST: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def scenario(row: str, heads: Sequence[str], honest: Mapping[str, str]) -> Scenario:
+def scenario(row: str, heads: Sequence[str], counted: Mapping[str, str]) -> Scenario:
     """A row of the table, some of its conventions set right."""
     rounds, lines = ROWS[row]
     head = f"{{given: [{', '.join(heads)}]}}" if heads else "random"
     own = {key: text.replace("ROUNDS", str(rounds)).replace("HEAD", head) for key, text in lines.items()}
     if row != "star":
         own["plan.edge.rounds"] = str(rounds)
-    return Scenario.load(SCENARIO, own | dict(honest))
+    return Scenario.load(SCENARIO, own | dict(counted))
 
 
-def figures(row: str, heads: Sequence[str], honest: Mapping[str, str]) -> dict[str, float]:
+def figures(row: str, heads: Sequence[str], counted: Mapping[str, str]) -> dict[str, float]:
     """Seconds and joules of one round of the edges, from one simulated cycle."""
-    built, log = build(scenario(row, heads, honest)), Log()
+    built, log = build(scenario(row, heads, counted)), Log()
     joules, rounds = total_joules(simulated(built, log)), ROWS[row][0]
     return {"latency_s": log.end_s / rounds, "energy_j": joules / rounds}
 
 
-def table(heads: Sequence[str], honest: Mapping[str, str]) -> dict[str, dict[str, float]]:
+def table(heads: Sequence[str], counted: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """All rows."""
-    return {row: figures(row, heads, honest) for row in ROWS}
+    return {row: figures(row, heads, counted) for row in ROWS}
 
 
 @cache
@@ -78,14 +78,14 @@ def prototypes(heads: tuple[str, ...]) -> dict[str, dict[str, float]]:
 
 def accountings(heads: tuple[str, ...]) -> dict[str, dict[str, dict[str, float]]]:
     """The prototype's table, that with each convention set right alone, and with all."""
-    every = {key: value for lines in HONEST.values() for key, value in lines.items()}
-    cases = {**HONEST, "all of these": every}
+    every = {key: value for lines in IN_FULL.values() for key, value in lines.items()}
+    cases = {**IN_FULL, "all of these": every}
     return {PROTOTYPE: prototypes(heads)} | {name: table(heads, lines) for name, lines in cases.items()}
 
 
 def main() -> None:
     """Print the tables; with ``--json`` the prototype's alone."""
-    parser = options_of("What do seconds and joules of H-FedFM's table become when they are counted honestly?")
+    parser = options_of("What do seconds and joules of H-FedFM's table become when they are counted in full?")
     parser.add_argument("--heads", type=_heads, default=(), metavar="1,5,...", help="one user of each cluster")
     options = parser.parse_args()
     try:

@@ -95,8 +95,8 @@ def needs(specs: tuple[AlgorithmSpec, ...]) -> Iterator[tuple[str, str, str]]:
     """The name of each that is for certain plans, and their key and value; what cannot be made is told elsewhere."""
     for spec in () if specs == FEDAVG else specs:
         with suppress(ValueError):
-            if need := _made(spec).needs:
-                yield spec.name, *need
+            for key, value in _made(spec).needs:
+                yield spec.name, key, value
 
 
 def _made(spec: AlgorithmSpec) -> Algorithm:

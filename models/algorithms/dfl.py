@@ -10,4 +10,4 @@ def dfl(mix: float = 0.5) -> Algorithm:
     w_i <- (1 - mix) w_i + mix w on every tier; 1 overwrites. Meant for plans in which devices train while models fly.
     """
     share("dfl", mix=mix)
-    return Algorithm(mix=mix, needs=("meanwhile", "train"))
+    return Algorithm(mix=mix, needs=(("meanwhile", "train"),))

@@ -34,4 +34,4 @@ def fedasync(rate: float = 0.6, power: float = 0.5) -> Algorithm:
     """
     share("fedasync", rate=rate)
     not_negative("fedasync", power=power)
-    return Algorithm(rule=Reports(OneByOne(rate, power)), needs=("late", "keep"))
+    return Algorithm(rule=Reports(OneByOne(rate, power)), needs=(("late", "keep"),))

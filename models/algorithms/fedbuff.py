@@ -30,4 +30,4 @@ def fedbuff(server_lr: float = 1.0) -> Algorithm:
     uniform mean, bit for bit. Every tier that gathers does so.
     """
     positive("fedbuff", server_lr=server_lr)
-    return Algorithm(rule=Reports(Buffered(server_lr)), needs=("late", "keep"))
+    return Algorithm(rule=Reports(Buffered(server_lr)), needs=(("late", "keep"),))

@@ -61,7 +61,7 @@ class Algorithm:
     came down: then they are forgotten. Of the weights travels what *carries* says. *mix*: how much of a model that
     comes down a node takes over. *arrives* makes of what a node knew before and after that what it knows. *personal*:
     by which weights a node that trains is scored. *check* raises ValueError for a setting that the algorithm does not
-    suit; *least* is how many reports a merge takes; *needs*: a key and a value that a plan must have somewhere.
+    suit; *least* is how many reports a merge takes; *needs*: keys and values that a plan must have somewhere.
     *extra_flops* of a merge rule: FLOPs of a merge beyond one addition per number and copy, of so many of both.
     """
 
@@ -78,7 +78,7 @@ class Algorithm:
     personal: Personal | None = None
     check: Callable[[Setting], None] = anywhere
     least: int = 1
-    needs: tuple[str, str] | None = None
+    needs: tuple[tuple[str, str], ...] = ()
     extra_flops: Callable[[int, int], float] | None = None
 
     def parts(self) -> dict[str, Any]:
@@ -90,17 +90,19 @@ FEDAVG = Algorithm()
 
 
 def composed(algorithms: Mapping[str, Algorithm]) -> Algorithm:
-    """One algorithm of several, by name: all their checks hold. ValueError where two change the same other part."""
+    """One algorithm of several, by name: all checks and needs hold. ValueError where two change the same other part."""
     found: dict[str, tuple[str, Any]] = {}
     for name, algorithm in algorithms.items():
         for part, value in algorithm.parts().items():
-            if part == "check":
+            if part in ("check", "needs"):
                 continue
             if part in found:
                 raise ValueError(f"{found[part][0]} and {name} cannot be combined: both change {part!r}")
             found[part] = name, value
     checks = tuple(each.check for each in algorithms.values() if each.check is not anywhere)
-    return Algorithm(**{part: value for part, (_, value) in found.items()}, check=_all(checks) if checks else anywhere)
+    needs = tuple(need for each in algorithms.values() for need in each.needs)
+    parts = {part: value for part, (_, value) in found.items()}
+    return Algorithm(**parts, check=_all(checks) if checks else anywhere, needs=needs)
 
 
 def _all(checks: tuple[Callable[[Setting], None], ...]) -> Callable[[Setting], None]:

@@ -131,8 +131,8 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
                     raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
                 if first and first > reports:
                     raise ValueError(
-                        f"plan.{tier}.wait.first: the children of {node} meet their peers in {reports} clusters, each "
-                        f"with one report, so {first} can never arrive"
+                        f"plan.{tier}.wait.first: the children of {node} meet their peers, and one of each cluster "
+                        f"reports ({reports} in all), so {first} can never arrive"
                     )
 
 

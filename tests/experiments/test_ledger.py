@@ -26,6 +26,10 @@ QUICK = {
         "plots": "false",
     },
     "hfedfm": {"costs.idle": "true", "plots": "false"},
+    "mhfl": {
+        "topology.campuses": "2", "topology.classrooms": "2", "topology.devices": "3", "plan.cloud.rounds": "2",
+        "plan.classroom.peers.energy": "link", "plots": "false",  # a broadcast is sent once and arrives several times
+    },
     "onboarding": {
         "topology.classrooms": "2", "topology.devices": "3", "stages.0.plan.campus.rounds": "2",
         "stages.1.plan.campus.rounds": "1", "plots": "false",

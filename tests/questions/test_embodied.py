@@ -1,4 +1,4 @@
-"""The embodied-AI prototype's figures, simulated, in its own accounting and in an honest one."""
+"""The embodied-AI prototype's figures, simulated, in its own accounting and in a full one."""
 
 import pytest
 

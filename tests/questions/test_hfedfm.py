@@ -1,11 +1,11 @@
-"""The rows of H-FedFM's table, simulated, are the prototype's own figures; each honest count does what it must."""
+"""The rows of H-FedFM's table, simulated, are the prototype's own figures; each full count does what it must."""
 
 import json
 import sys
 
 import pytest
 
-from experiments.questions.hfedfm_table import HONEST, ROWS, figures, main
+from experiments.questions.hfedfm_table import IN_FULL, ROWS, figures, main
 from experiments.validation.stored import read
 
 PAPER = read("hfedfm")["expected"]
@@ -44,14 +44,14 @@ def test_heads_that_cannot_be_are_refused(command, capsys, heads, told):
 
 def test_downlinks_double_what_is_symmetric_and_receivers_what_is_equal():
     """Links are as quick down as up, and receivers draw as much as users' senders."""
-    down = HONEST["what comes down counts"]
+    down = IN_FULL["what comes down counts"]
     assert figures("star", (), down)["latency_s"] == pytest.approx(2 * 12.1)
     both = figures("hfedfm_2", (), down)
     assert both["latency_s"] == pytest.approx(2 * PAPER["hfedfm_2"]["latency_s"])
-    received = figures("edge_only", (), HONEST["receivers draw power"])
+    received = figures("edge_only", (), IN_FULL["receivers draw power"])
     assert received["energy_j"] == pytest.approx(2 * PAPER["edge_only"]["energy_j"])
 
 
 def test_one_link_of_4_mbit_for_all_serves_them_together():
     """After 0.1 s, forty times 12 s of sending."""
-    assert figures("star", (), HONEST["one cloud link for all"])["latency_s"] == pytest.approx(0.1 + 40 * 12)
+    assert figures("star", (), IN_FULL["one cloud link for all"])["latency_s"] == pytest.approx(0.1 + 40 * 12)
