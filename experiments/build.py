@@ -100,6 +100,7 @@ def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate)
 
     from experiments.engine import engine_of
     from experiments.learning import learner_of, study_of
+    from experiments.suiting import suited
 
     torch.set_num_threads(1)  # two are many times slower on small steps
     tree, study = study_of(scenario)
@@ -110,12 +111,12 @@ def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate)
     tree, apart = _joined(scenario, tree)
     _fit(scenario, stages, tree, study.clients)
     learner = learner_of(scenario, tree, study, stages, engine_of(scenario))
+    few = suited(scenario, tree, learner, stages)
     workload = _workload(scenario, learner, stages)
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.allowed = fits.allowed
-    return Built(
-        scenario, tree, workload, stages, evaluate, learner, study, happenings=unheard + apart + fits.happenings
-    )
+    happenings = unheard + apart + few + fits.happenings
+    return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=happenings)
 
 
 def _joined(scenario: Scenario, tree: Hierarchy) -> tuple[Hierarchy, tuple[tuple[str, str, str], ...]]:
@@ -183,4 +184,7 @@ def _fit(scenario: Scenario, stages: Iterable[Stage], tree: Hierarchy, with_data
             check_selection(tree, [stage])
         without = next((node for node in tree.nodes(stage.at) if node not in with_data), None)
         if without is not None and spec.data == "own":
-            raise ValueError(f"stage {stage.name}: {without} has no data of its own; train at the leaves, or on public")
+            raise ValueError(
+                f"stages.{place}.at: {without} has no data of its own for stage {stage.name}; train at the leaves, or "
+                "on public"
+            )

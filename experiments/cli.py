@@ -68,7 +68,7 @@ def run(
     path, loaded = _load(scenario, settings, seed)
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = out or Path("results") / path.stem / f"{stamp}-s{loaded.seed}"
-    with kept(folder), placed(path), Progress(quiet) as progress:
+    with kept(folder), placed(path, settings or ()), Progress(quiet) as progress:
         result = run_scenario(loaded, folder, progress, perturb_profiles=perturb_profiles or 0)
     again = " ".join([scenario, *(f"--set {shlex.quote(setting)}" for setting in settings or [])])
     end(result, again, quiet=quiet, profile=profile)
@@ -98,7 +98,7 @@ def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) 
     from experiments.schema.placing import placed
 
     path, loaded = _load(scenario, settings, seed)
-    with placed(path):
+    with placed(path, settings or ()):
         built = build(loaded)
     tree = built.hierarchy
     print(f"{path}: fine ({loaded.title}, {len(tree)} nodes, one of them {next(iter(tree.lowest))})")

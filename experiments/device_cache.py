@@ -38,7 +38,8 @@ class CachingWorkload(LearningWorkload):
         """From now on its features are there."""
         if node not in self._filled:
             self._filled.add(node)
-            self._work.pop((node, "train"), None)
+            for what in ("train", "evaluate"):  # either may have been asked for before
+                self._work.pop((node, what), None)
         return super().train(node, state, step)
 
     def _seen(self, node: str, recipe: Recipe) -> Seen:

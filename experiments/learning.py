@@ -17,16 +17,13 @@ from experiments.schema.adapting import Adapters, ExpertAdapters, LoraAdapters
 from experiments.schema.algorithms import FEDAVG, AlgorithmSpec, algorithm_of
 from experiments.schema.documents import find_file
 from experiments.schema.foundations import HfModel, ModuleModel, VqaData
-from experiments.schema.placing import in_stage
 from experiments.schema.plans import StageSpec
 from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, DigitsData, FootprintModel, MlpModel, StarData
 from experiments.schema.subjects import LinearModel as LinearSpec
-from experiments.suiting import refuse_unsuited
 from models.adapters import Adaptation, Bottleneck, Experts, LoRA, Prompt
 from models.data.samples import Samples, Study
 from models.engines import Engine
-from models.federation.algorithm import Setting
 from models.learner import Learner
 from models.linear import LinearModel
 from models.m3t import M3T
@@ -151,12 +148,6 @@ def learner_of(
     }
     holds = holdings(tree, model, study, stages, {name for name, recipe in recipes.items() if recipe.public})
     found = {spec.name: algorithm_of(_algorithms(scenario.learning, spec)) for spec in scenario.stages}
-    for place, (stage, spec) in enumerate(zip(stages, scenario.stages, strict=True)):
-        key = "learning.algorithm" if spec.algorithm is None else f"stages.{place}.algorithm"
-        name = " with ".join(one.name for one in _algorithms(scenario.learning, spec))
-        setting = Setting(recipes[spec.name], model, study.clients)
-        with in_stage(place, spec):
-            refuse_unsuited(found[spec.name], setting, tree, stage, key, name)
     weighting = scenario.learning.weighting.items()
     uniform = resolve([pattern for pattern, how in weighting if how == "uniform"], tuple(model.modules))
     return Learner(

@@ -137,8 +137,8 @@ def _refusal(memory: Memory, short: Sequence[Shortage], peak: Peak) -> str:
     without = peak(first.stage, first.node, frozenset(first.modules) - {most})
     reserved = f", of which {_amount(memory.reserved)} are reserved" if memory.reserved else ""
     return (
-        f"{first.node} ({first.profile}): stage {first.stage.name} needs {_amount(first.needed)} of memory to train "
-        f"{_names(first.modules)}, and there are {_amount(first.there)}{reserved}; {most} asks most (without it "
+        f"memory: {first.node} ({first.profile}): stage {first.stage.name} needs {_amount(first.needed)} of memory to "
+        f"train {_names(first.modules)}, and there are {_amount(first.there)}{reserved}; {most} asks most (without it "
         f"{_amount(without)}). Devices that lack memory: {len({one.node for one in short})}. Train fewer modules, make "
         f"learning.batch_size smaller, choose another profile, or let each train what fits: memory.policy: fit"
     )

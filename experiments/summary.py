@@ -91,6 +91,8 @@ def _remarks(result: Result) -> Iterator[str]:
         yield f"{rounds} had no arrivals: nobody was there, or in time (events.csv)"
     if late := by_kind["late"]:
         yield f"{len(late)} reports came too late to be merged, of {len(set(late))} nodes (events.csv)"
+    if few := set(by_kind["few_reports"]):
+        yield f"{len(few)} nodes merge fewer reports than their algorithm takes (events.csv)"
     if stale := by_kind["stale"]:
         yield f"{len(stale)} reports were of an old model when they were merged (events.csv)"
     if result.built.learner and not result.manifest["client_updates"]:

@@ -104,8 +104,9 @@ class LearningWorkload:
         out = self._scoring(seen) * asked.losses
         for how, trainable in asked.recipes:
             out += self._training(seen, replace(how, trainable=trainable, purpose=BATCHES))
-        kept = (sizes(filter(initial.__contains__, values), initial) for values in asked.kept.values())
-        return replace(out, memory_bytes=out.memory_bytes + sum(sum(own.values()) for own in kept))
+        own = [key for key in initial if module(key) in recipe.trainable]  # the rest of a copy is that of the model
+        kept = (sizes((key for key in own if key in values), initial) for values in asked.kept.values())
+        return replace(out, memory_bytes=out.memory_bytes + sum(sum(each.values()) for each in kept))
 
     def _seen(self, node: str, recipe: Recipe) -> Seen:
         """What *node*'s trainings by *recipe* run on."""

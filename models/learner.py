@@ -18,7 +18,7 @@ from models.federation.algorithm import FEDAVG, Algorithm, Setting
 from models.federation.asked import Asked
 from models.federation.local import Trainer, paired
 from models.federation.tally import VALUE
-from models.federation.wire import Packed, Parcel, compressed, owed, parcel, sizes
+from models.federation.wire import RESIDUAL, Packed, Parcel, compressed, owed, parcel, sizes
 from models.followed import Followed
 from models.model import Model, Tensors, ballot, fitting, initial, module
 from models.recall import Trained
@@ -192,6 +192,8 @@ class Learner(Followed):
         """What a training of *node* by *recipe* consists of, run by nobody."""
         asked = Asked()
         _, asked.kept = paired(self._asking(node, recipe, algorithm.local, asked))
+        if algorithm.uplink and algorithm.uplink.feedback:
+            asked.kept = {**asked.kept, RESIDUAL: Ghost(self.holds[node])}
         return asked
 
     def asks_to_be_scored(self, node: str) -> Asked:
@@ -285,7 +287,7 @@ class Learner(Followed):
         if direction == "down" and algorithm.figures:  # what has been since is counted anew
             out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
         if direction == "down" and algorithm.uplink:
-            out = owed(out, {key for key in received[0].state.tensors if module(key) in modules})
+            out = owed(out, {key for key in received[0].state.tensors if module(key) in modules}, algorithm.mix)
         if direction == "down" and algorithm.arrives:
             out = algorithm.arrives(own, out)
         if direction == "up" and self._depths.get(node) == 0:

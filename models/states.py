@@ -102,7 +102,7 @@ def lazily(keys: Collection[str], needs: Sequence[Tensors], compute: Callable[[]
     if not waiting:
         return compute()
     made = Promise(keys, max(t.depth for t in waiting), waiting[0].wave, compute)
-    made.links = 1 + max(t.links for t in waiting)
+    made.links = 1 + max(t.links for t in needs if isinstance(t, Promise) and t.known is None)
     if made.links >= LONGEST:
         made.fill(compute())
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,17 +32,20 @@ def in_stage(place: int, stage: StageSpec) -> Iterator[None]:
 
 
 @contextmanager
-def placed(path: Path) -> Iterator[None]:
-    """A problem that names a key and no place gets the key's line in the scenario at *path*."""
+def placed(path: Path, settings: Sequence[str] = ()) -> Iterator[None]:
+    """A problem that names a key and no place gets the key's line in the scenario at *path*, or the ``--set`` of it."""
     try:
         yield
     except ScenarioError as error:
-        raise ScenarioError(_placed(problem, path) for problem in error.problems) from error.__cause__
+        raise ScenarioError(_placed(problem, path, settings) for problem in error.problems) from error.__cause__
 
 
-def _placed(problem: Problem, path: Path) -> Problem:
+def _placed(problem: Problem, path: Path, settings: Sequence[str]) -> Problem:
     if problem.place or not problem.key:
         return problem
+    for key in (setting.partition("=")[0] for setting in settings):
+        if f"{problem.key}.".startswith(f"{key}.") or key.startswith(f"{problem.key}."):
+            return Problem(f"--set {key}", "" if key == problem.key else problem.key, problem.what)
     try:
         line = read(path).line(problem.key.split("."))
     except UnreadableError:  # it has gone since it was read

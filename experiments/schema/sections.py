@@ -31,9 +31,10 @@ def _distinct(value: Any) -> Any:
     if not isinstance(value, (list, tuple)):
         such = f", such as [{value}]" if isinstance(value, str) else ""
         raise ValueError(f"expected a list{such}, got {value!r}")
-    twice = [item for place, item in enumerate(value) if item in value[:place]]
-    if twice:
-        raise ValueError(f"{twice[0]!r} is listed twice")
+    twice = next((item for place, item in enumerate(value) if item in value[:place]), None)
+    if twice is not None:
+        what = twice.get("name", "the same") if isinstance(twice, dict) else twice
+        raise ValueError(f"{what!r} is listed twice")
     return tuple(value)
 
 

@@ -119,7 +119,7 @@ def compressed(
     return wire, replace(kept, extra={**kept.extra, UNSENT: unsent})
 
 
-def owed(state: State, brought: Collection[str]) -> State:
+def owed(state: State, brought: Collection[str], mix: float = 1.0) -> State:
     """A node whose weights *brought* have come down: what its last report left out of theirs is for the next update."""
     unsent, left = state.extra.get(UNSENT, {}), state.extra.get(RESIDUAL, {})
     now = {key: None for key in unsent if key in brought}
@@ -127,7 +127,7 @@ def owed(state: State, brought: Collection[str]) -> State:
         return state
 
     def moved() -> dict[str, Tensor]:
-        return {**{key: left[key] for key in left}, **{key: unsent[key] for key in now}}
+        return {**{key: left[key] for key in left}, **{key: unsent[key] * mix for key in now}}
 
     extra = {name: values for name, values in state.extra.items() if name != UNSENT}
     extra[RESIDUAL] = lazily(dict.fromkeys((*left, *now)), (left, unsent), moved)

@@ -15,7 +15,7 @@ from simulator.gathering.selection import Indices, RandomOf, everyone
 from simulator.groups.cohorts import Cohort
 from simulator.groups.trips import ALL, Who
 from simulator.interfaces import Arrival
-from simulator.plan import FirstOf, Stage
+from simulator.plan import FirstOf, Stage, TierPlan
 from topologies.groups import Group
 from topologies.hierarchy import Hierarchy
 from topologies.sideways import clusters
@@ -117,10 +117,10 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
     """Refuse to ask, or to wait for, more children than a node has."""
     for stage in stages:
         for tier, plan in stage.plan.items():
-            asked = plan.select.k if isinstance(plan.select, RandomOf | UtilityOf | EnergyOf | FairOf) else None
+            asked = _asked(plan)
             first = plan.wait.k if isinstance(plan.wait, FirstOf) else None
             for node in tree.nodes(tier) if asked or first else ():
-                there, reports = len(Brood(tuple(active(tree, node, stage)), ())), reporting(tree, node, stage)
+                there = len(Brood(tuple(active(tree, node, stage)), ()))
                 if asked and asked > there:
                     policy = type(plan.select).__name__.removesuffix("Of").lower()
                     raise ValueError(
@@ -129,7 +129,7 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
                 if first and first > (asked or there):
                     whom = f"asks {asked} of its" if asked else f"has {there}"
                     raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
-                if first and first > reports:
+                if first and first > (reports := _speaking(tree, node, stage)):
                     raise ValueError(
                         f"plan.{tier}.wait.first: the children of {node} meet their peers, and one of each cluster "
                         f"reports ({reports} in all), so {first} can never arrive"
@@ -137,10 +137,24 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
 
 
 def reporting(tree: Hierarchy, node: str, stage: Stage) -> int:
-    """How many reports *node* can get in a turn of *stage*: one for each child, or cluster of peers if one speaks."""
-    children = Brood(tuple(active(tree, node, stage)), ())
-    for_others = getattr(stage.plan[tree.tier(node)].peers, "for_others", False)
-    return len(clusters(tree, tuple(children))) if for_others else len(children)
+    """How many reports *node* gets at most in a turn of *stage*.
+
+    One of each child that is asked, or of each cluster of peers if one speaks for the others, and no more than it waits
+    for.
+    """
+    plan, there = stage.plan[tree.tier(node)], _speaking(tree, node, stage)
+    return min(there, plan.wait.k) if isinstance(plan.wait, FirstOf) and plan.late == "drop" else there
+
+
+def _speaking(tree: Hierarchy, node: str, stage: Stage) -> int:
+    children, plan = Brood(tuple(active(tree, node, stage)), ()), stage.plan[tree.tier(node)]
+    if getattr(plan.peers, "for_others", False):
+        return len(clusters(tree, tuple(children)))
+    return min(len(children), _asked(plan) or len(children))
+
+
+def _asked(plan: TierPlan) -> int | None:
+    return plan.select.k if isinstance(plan.select, RandomOf | UtilityOf | EnergyOf | FairOf) else None
 
 
 def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:

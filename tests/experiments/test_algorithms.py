@@ -104,8 +104,11 @@ def test_steps_before_a_score_and_copies_of_ones_own_are_charged():
     assert meta.workload.work(node, "evaluate", 0).flops == scored + trained / epochs
     assert both.workload.work(node, "evaluate", 0).flops == scored
     drawn = build(study("fedprox"))  # to what came down, as Ditto's own is
-    peaks = [one.workload.peak(stage, node, frozenset(stage.trainable)) for one in (plain, drawn, both)]
-    assert peaks[0] < peaks[1] == peaks[2] - 4 * NUMBERS
+    owing = build(study({"name": "topk", "feedback": True}))
+    for modules, numbers in ((stage.trainable, NUMBERS), (("head.digit",), 16 * 10 + 10)):
+        ours = [one.workload.peak(stage, node, frozenset(modules)) for one in (plain, drawn, both, owing)]
+        assert ours[0] < ours[1] == ours[2] - 4 * numbers  # of what is frozen there is one copy
+        assert ours[3] == ours[0] + 4 * numbers
 
 
 def test_a_personal_model_is_scored_in_a_second_stage_from_the_start():
@@ -177,13 +180,13 @@ def test_mistakes_are_told(learning, told):
         ({"learning": {"algorithm": "scaffold", "optimizer": {"name": "adamw"}}}, "scaffold needs plain SGD"),
         ({"learning": {"algorithm": ["fedadam", {"name": "fedrep", "stay": ["tail.*"]}]}}, "has no module 'tail.*'"),
         ({"learning": {"algorithm": {"name": "sign_flip", "clients": ["me"]}}}, "there is no client 'me'; one is"),
-        ({"learning": {"algorithm": "krum"}}, "krum takes 4 reports or more, and campus0/room0 can have 3"),
+        ({"learning": {"algorithm": "krum"}}, "krum takes 4 reports or more, and no node gets as many: campus0"),
         ({"learning": {"algorithm": {"name": "krum", "faults": 0, "keep": 4}}}, "takes 4 reports or more"),
         ({"learning": {"algorithm": {"name": "trimmed_mean", "share": 0.2}}}, "trimmed_mean takes 5 reports or more"),
         ({"learning": {"algorithm": "flora"}}, "flora needs low-rank maps"),
         ({"learning": {"algorithm": "fedit"}}, "fedit needs low-rank maps"),
         ({"learning": {"algorithm": {"name": "fedper", "stay": ["*"]}}}, "all modules would, and nobody would learn"),
-        ({"learning": {"algorithm": "median"}, "d2d": {}, "plan": MEETING}, "median takes 3 reports or more, and"),
+        ({"learning": {"algorithm": "median"}, "d2d": {}, "plan": MEETING}, "median takes 3 reports or more"),
         (
             {"learning": {"algorithm": "fednova"}, "d2d": {}, "plan": MEETING},
             "plan.classroom.peers: fednova sends effective_steps beside the weights",
@@ -230,6 +233,36 @@ def test_bytes_that_are_drawn_at_random_do_not_depend_on_the_others():
         other.start("cloud")
     ours, theirs = (one.pack(node, "campus0/room0", state, modules).wire.tensors for one in (learner, other))
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_where_only_some_nodes_get_enough_reports_the_others_are_named(tmp_path):
+    """Krum among three devices of a room; the campus has two rooms, the cloud one campus."""
+    scenario = study({"name": "krum", "faults": 0})
+    few = [it for it in run(scenario).log.happenings if it.kind == "few_reports"]
+    assert [(it.node, it.detail) for it in few] == [
+        ("campus0", "2 in stage federate; krum takes 3"),
+        ("cloud", "1 in stage federate; krum takes 3"),
+    ]
+
+
+@pytest.mark.parametrize("waits", [{"select": {"random": 3}}, {"wait": {"first": 3}}])
+def test_reports_that_are_not_asked_or_not_waited_for_do_not_count(waits):
+    star = {"topology": {"kind": "star", "clients": 6}, "plan": {"cloud": {"modules": ["*"], **waits}}}
+    learning = {"learning": PLAIN["learning"] | {"algorithm": "krum"}}
+    with pytest.raises(ScenarioError, match="krum takes 4 reports or more, and no node gets as many: cloud gets 3"):
+        build(Scenario.model_validate(PLAIN | star | learning))
+    build(Scenario.model_validate(PLAIN | star | learning | {"plan": {"cloud": {"modules": ["*"]}}}))
+
+
+def test_a_device_that_trains_very_often_before_it_is_heard_keeps_no_chain():
+    """SCAFFOLD's change of a control variate is that of the training before, plus one: some hundred trainings."""
+    built = build(study("scaffold"))
+    learner, node = built.learner, "campus0/room0/chromebook0"
+    learner.enter(built.stages[0])
+    state = learner.start(node)
+    for step in range(400):
+        state = learner.train(node, state, step)
+    assert all(value.isfinite().all() for own in state.extra.values() for value in own.values())
 
 
 def test_a_local_rule_that_gives_something_else_is_told(tmp_path):

@@ -165,7 +165,7 @@ def test_nobody_trains_on_data_that_is_not_there(edufog, folder):
         'plan: {S: {modules: ["head.*"]}}\nstages: [{name: up, at: A, trainable: ["head.*"]}]\n'
     )
     assert edufog("run", "s.yaml", "--out", "run") == (
-        2, "", "stage up: a has no data of its own; train at the leaves, or on public\n"
+        2, "", "s.yaml:6: stages.0.at: a has no data of its own for stage up; train at the leaves, or on public\n"
     )  # fmt: skip
     assert not (folder / "run").exists()
 

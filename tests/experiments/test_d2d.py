@@ -76,6 +76,15 @@ def test_rates_beside_the_tree_follow_from_the_distance_of_their_ends(tmp_path):
     assert len({tree.link(a, b).up_bits_per_s for a, b in heard}) > 3
 
 
+def test_a_link_fades_alike_in_both_directions(tmp_path):
+    text = PLACED.replace("out_of_range: exclude", "out_of_range: exclude, fading: {kind: rayleigh, over: outage}")
+    (tmp_path / "s.yaml").write_text(text)
+    tree = build(Scenario.load(tmp_path / "s.yaml")).hierarchy
+    channels = [tree.channel(a, b) for a, b in tree.sideways]
+    assert all(channel.up_snr_db == channel.down_snr_db for channel in channels)
+    assert len({channel.up_snr_db for channel in channels}) > 3
+
+
 def test_peers_out_of_range_are_refused_unless_they_may_be_left_out(tmp_path):
     path = tmp_path / "s.yaml"
     path.write_text(PLACED.replace("0 dBm, rates", "-40 dBm, rates").replace("exclude", "refuse"))

@@ -79,6 +79,19 @@ def test_an_algorithm_of_several_trainings_fills_it_once_and_never_keeps_what_ch
     assert kept.work(node, "train", 0) == whole.workload.work(node, "train", 0)
 
 
+def test_steps_before_a_score_read_what_is_kept():
+    """A score that was asked for before the first training has no front in it afterwards."""
+    built = build(scenario(True, learning=LEARNING | {"algorithm": "mlpfl"}))
+    workload, stage, node = built.workload, built.stages[0], next(iter(built.study.clients))
+    workload.enter(stage)
+    other = next(name for name in built.study.clients if name != node)
+    workload.train(other, workload.start(other), 0)  # so that somebody can have a score
+    before = workload.work(node, "evaluate", 0).flops
+    workload.train(node, workload.start(node), 0)
+    n = len(built.study.clients[node].train)
+    assert before - workload.work(node, "evaluate", 0).flops == 2 * INPUTS * HIDDEN * n
+
+
 def test_what_is_kept_is_in_memory():
     (kept, _), (plain, _) = (run(cache) for cache in (True, False))
     stage = kept.stages[0]

@@ -10,6 +10,7 @@ import torch
 from quadratics import Noting
 
 from models import MLP, SGD, Client, Recipe, Samples, Study, Supervised, Task, Vote, initial
+from models.algorithms.dfl import dfl
 from models.algorithms.ditto import ditto
 from models.algorithms.fedavg import fedavg
 from models.algorithms.fednova import fednova
@@ -21,6 +22,7 @@ from models.algorithms.qsgd import qsgd
 from models.algorithms.scaffold import scaffold
 from models.algorithms.topk import topk
 from models.federate import Federation, Node
+from models.federation.algorithm import composed
 from models.training import Job, train
 
 TASKS = {"y": Task("y", 3)}
@@ -168,6 +170,29 @@ def test_what_two_reports_leave_out_of_one_update_counts_once():
     for key, value in START.items():
         assert torch.allclose(model[key] - value + left[key], learned[key], rtol=1e-12, atol=1e-14)
         assert left[key].abs().max() > 0
+
+
+@pytest.mark.parametrize("mix", [1.0, 0.5, 0.25])
+def test_what_was_left_out_counts_once_however_much_of_a_model_is_taken_over(mix):
+    """Mixing leaves 1 - mix of it in the own weights; of modules that do not come down all waits."""
+    study = Study({"x": (5,)}, TASKS, clients("a"), samples(np.random.default_rng(1), 8))
+    algorithm = composed({"topk": topk(0.1), "dfl": dfl(mix)})
+    how = {"algorithms": {"f": algorithm}, "depths": {"cloud": 0, "a": 1}, "start": START}
+    learner = Noting(MODEL, study, dict.fromkeys(("cloud", "a"), tuple(START)), {"f": RECIPE}, **how)
+    learner.enter(stage(1))
+    whole = learner.start("cloud")
+    state = learner.train("a", learner.merge("a", learner.start("a"), [Vote("cloud", whole)], MODULES, "down"), 0)
+    packed = learner.pack("a", "cloud", state, MODULES)
+    lost = {key: state.tensors[key] - packed.wire.tensors[key] for key in START}
+    down = replace(whole, tensors={key: packed.wire.tensors[key] for key in START if key.startswith(BODY)})
+    state = learner.merge("a", packed.kept, [Vote("cloud", down)], MODULES, "down")
+    for key in START:
+        if key.startswith(BODY):
+            still = state.tensors[key] - packed.wire.tensors[key]
+            assert torch.allclose(still + state.extra["residual"][key], lost[key], rtol=1e-12, atol=1e-15)
+        else:
+            assert key not in state.extra["residual"]
+            assert torch.equal(state.extra["unsent"][key], lost[key])
 
 
 @pytest.mark.parametrize("levels", [1, 4, 16])
