@@ -88,7 +88,7 @@ class LearningWorkload:
             more = learner.algorithm.extra_flops
             numbers = sum(value.numel() for value in held.values())
             return merging(held, count) + Cost(round(more(numbers, count)) if more else 0)
-        recipe = replace(learner.recipe, trainable=learner.trains(node))
+        recipe = learner.recipe_of(node)
         if activity == "train":
             return self._asked(node, recipe, learner.asks(node, recipe, learner.algorithm))
         before, held_out = learner.asks_to_be_scored(node), learner.scorer.held_out(node)
@@ -103,7 +103,10 @@ class LearningWorkload:
         seen, initial = self._seen(node, recipe), self.learner.initial
         out = self._scoring(seen) * asked.losses
         for how, trainable in asked.recipes:
-            out += self._training(seen, replace(how, trainable=trainable, purpose=BATCHES))
+            same = how is recipe and trainable == recipe.trainable
+            out += self._training(seen, how if same else replace(how, trainable=trainable, purpose=BATCHES))
+        if not asked.kept:
+            return out
         own = [key for key in initial if module(key) in recipe.trainable]  # the rest of a copy is that of the model
         kept = (sizes((key for key in own if key in values), initial) for values in asked.kept.values())
         return replace(out, memory_bytes=out.memory_bytes + sum(sum(each.values()) for each in kept))

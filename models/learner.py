@@ -91,6 +91,7 @@ class Learner(Followed):
         self._routines: dict[str, _Routine] = {}  # by node
         self._parts: dict[tuple[str, frozenset[str]], Samples] = {}  # by node and tasks
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
+        self._alike: dict[tuple[tuple[str, ...], bool, bool], Parcel] = {}  # by names, and the way
         self._change: tuple[State, State] | None = None  # the root's last merge in this stage: its model before, after
 
     def start(self, node: str) -> State:
@@ -124,6 +125,7 @@ class Learner(Followed):
         self.algorithm = self.algorithm_in(stage)
         self.algorithm.check(Setting(self._recipe, self.model, self.study.clients))
         self._parcels.clear()
+        self._alike.clear()
         self._change = None
         self._routines.clear()
         self.scorer.trained |= set(stage.trainable)
@@ -131,6 +133,11 @@ class Learner(Followed):
     def recipe_in(self, stage: StageLike) -> Recipe:
         """How clients train in *stage*."""
         return replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
+
+    def recipe_of(self, node: str) -> Recipe:
+        """How *node* trains in this stage."""
+        trainable = self.trains(node)
+        return self.recipe if trainable is self.recipe.trainable else replace(self.recipe, trainable=trainable)
 
     def trains(self, node: str) -> frozenset[str]:
         """The modules that *node* trains in this stage, if it trains at all: none without a task of the stage's."""
@@ -200,7 +207,7 @@ class Learner(Followed):
         """What *node* does in this stage to have the weights by which it is scored, run by nobody."""
         asked, personal = Asked(), self.algorithm.personal
         if personal is not None and self._personally(node):
-            self._asking(node, replace(self.recipe, trainable=self.trains(node)), personal, asked)
+            self._asking(node, self.recipe_of(node), personal, asked)
         return asked
 
     def _asking(self, node: str, recipe: Recipe, rule: Callable[[State, Trainer], T], asked: Asked) -> T:
@@ -236,7 +243,7 @@ class Learner(Followed):
         twin = copy(self)
         twin.fresh()
         twin.scorer, twin.trainings, twin._recipe = self.scorer.fresh(), Trainings(self.model, Idle()), None
-        twin._routines, twin._parcels, twin._packs = {}, {}, Counter()
+        twin._routines, twin._parcels, twin._alike, twin._packs = {}, {}, {}, Counter()
         twin._change = None
         return twin
 
@@ -254,7 +261,11 @@ class Learner(Followed):
             wanted = set(modules) - self._untrained(node)
             keys = dict.fromkeys(k for k in state.tensors if module(k) in wanted and k in self.holds[to])
             down = self._depths.get(to, 0) > self._depths.get(node, 0)
-            self._parcels[route] = parcel(self.algorithm, keys, self.initial, self.recipe.trainable, up=up, down=down)
+            alike = (*keys,), up, down
+            if alike not in self._alike:
+                this = parcel(self.algorithm, keys, self.initial, self.recipe.trainable, up=up, down=down)
+                self._alike[alike] = this
+            self._parcels[route] = self._alike[alike]
         this = self._parcels[route]
         own = state.tensors
         if isinstance(own, Trained):

@@ -31,6 +31,9 @@ class Training:
         job = self.job
         if type(job.tensors) is dict and not job.beside:
             return
+        if not job.beside:
+            self.job = Job(job.node, _known(job.tensors), job.samples, job.seed, job.step, job.trainable)
+            return
         beside = {
             name: {key: values[key] for key in values if self.changes(key)}
             for name, values in ((name, settled(own)) for name, own in job.beside.items())

@@ -265,7 +265,7 @@ def _replaced(own: State, other: State, modules: set[str], mix: float) -> State:
 def _base(before: State | None, other: State) -> State:
     """What has been brought down so far: of what *other* does not bring, what came *before*."""
     older = {} if before is None else before.tensors
-    if all(key in other.tensors for key in older):
+    if all(map(other.tensors.__contains__, older)):
         return other if other.base is None else State(other.tensors, other.samples, None, other.extra)
 
     def compute() -> dict[str, Tensor]:

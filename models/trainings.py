@@ -97,4 +97,4 @@ class Trainings:
 
 def _depth(job: Job) -> int:
     """How many trainings stand one behind another before *job* can be run."""
-    return max(map(depth, (job.tensors, *job.beside.values())))
+    return max(map(depth, (job.tensors, *job.beside.values()))) if job.beside else depth(job.tensors)

@@ -43,6 +43,8 @@ class Parcel:
     def sent(self, state: State) -> State:
         """The part of *state* that travels."""
         wire = state.only(self.keys)
+        if not self.beside:
+            return wire
         there = {name: state.extra[name] for name in self.beside if name in state.extra}
         return replace(wire, extra={name: self._part(values) for name, values in there.items()}) if there else wire
 
