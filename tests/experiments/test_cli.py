@@ -358,3 +358,11 @@ def test_somebody_elses_module_of_our_name_is_refused_by_its_path(tmp_path, shad
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{found} hides EduFog's package {name!r}; rename it, or take its folder off PYTHONPATH\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_of_set_that_shows_only_when_the_tree_is_there_is_told_as_its_own(edufog):
+    """Not with a line of the file, which does not say it."""
+    text = "learning.algorithm={name: krum, faults: 30}"
+    status, _, told = edufog("check", "campus", "--set", text)
+    assert status == 2
+    assert told.startswith("--set learning.algorithm: krum takes 33 reports or more, and no node gets as many: ")
