@@ -51,8 +51,10 @@ def _refuse_unsent(algorithm: Algorithm, name: str, stage: Stage) -> None:
 
 def _few(algorithm: Algorithm, name: str, tree: Hierarchy, stage: Stage, key: str) -> Iterator[Happening]:
     """Nodes that never get as many reports as a merge takes; ValueError where there are no others."""
+    if algorithm.least < 2:
+        return
     reports = {node: reporting(tree, node, stage) for tier in stage.plan for node in tree.nodes(tier)}
-    if algorithm.least < 2 or not reports:
+    if not reports:
         return
     if max(reports.values()) < algorithm.least:
         node = max(reports, key=lambda name: reports[name])

@@ -297,7 +297,7 @@ class Learner(Followed):
         out = merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix)
         if direction == "down" and algorithm.figures:  # what has been since is counted anew
             out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
-        if direction == "down" and algorithm.uplink:
+        if direction == "down" and algorithm.uplink and algorithm.uplink.feedback:
             out = owed(out, {key for key in received[0].state.tensors if module(key) in modules}, algorithm.mix)
         if direction == "down" and algorithm.arrives:
             out = algorithm.arrives(own, out)
