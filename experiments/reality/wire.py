@@ -73,7 +73,8 @@ def send(to: socket.socket, kind: int, payload: memoryview | bytes = b"", pacer:
     message = memoryview(HEADER.pack(kind, len(payload)))
     if pacer is None:
         to.sendall(message)
-        to.sendall(payload)
+        if len(payload):  # a message without bytes is whole by now, and whoever has read it may have closed
+            to.sendall(payload)
         return
     rest = memoryview(payload)
     for number, size in zip(count(), pacer.chunks(message_bytes(len(payload)))):

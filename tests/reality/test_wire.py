@@ -74,6 +74,24 @@ def test_the_other_side_gone_in_the_middle(pair):
         receive(there, memoryview(bytearray(4)))
 
 
+@pytest.mark.parametrize("paced", [False, True])
+def test_who_has_read_a_message_without_bytes_may_have_closed(paced):
+    class ClosedOnceRead:
+        """The end of a connection whose other side closes as soon as a header is there."""
+
+        def __init__(self):
+            self.came = b""
+
+        def sendall(self, piece):
+            if len(self.came) == message_bytes(0):
+                raise BrokenPipeError
+            self.came += piece
+
+    end = ClosedOnceRead()
+    send(end, STOP, pacer=pacer(Clock()) if paced else None)
+    assert len(end.came) == message_bytes(0)
+
+
 def test_a_paced_message_takes_its_bits_over_the_rate(pair):
     here, _ = pair
     clock, payload = Clock(), bytes(1000)
