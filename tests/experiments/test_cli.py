@@ -316,7 +316,7 @@ def test_a_run_says_what_it_left_and_what_to_try_next(edufog, folder):
 def loaded(*arguments: str, **options) -> tuple[subprocess.CompletedProcess[str], set[str]]:
     """A Python process, and the packages that it imported."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, timeout=300, **options
     )
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     return done, {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
@@ -351,7 +351,7 @@ def test_somebody_elses_module_of_our_name_is_refused_by_its_path(tmp_path, shad
     (tmp_path / shadow).touch()
     done = subprocess.run(
         [EDUFOG, "run", "first_classroom", "--out", tmp_path / "run"],
-        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     found = tmp_path / ("models" if shadow == "models/notes.txt" else shadow)
     name = shadow.partition("/")[0].removesuffix(".py")
