@@ -34,7 +34,8 @@ def add_baselines(built: Built, log: Log) -> list[str]:
     assert built.learner is not None
     if "zero" in wanted or "local" in wanted:
         learner = learner_of(built.scenario, built.hierarchy, study, built.stages, built.learner.engine)
-        learner.allowed, learner.trainings.public = built.learner.allowed, built.learner.trainings.public
+        learner.curriculum.allowed = built.learner.curriculum.allowed
+        learner.trainings.public = built.learner.trainings.public
         zero = zero_rounds(built.hierarchy, learner, built.stages)
         if "zero" in wanted:
             _append(built, log, "zero", scores(learner, {n: zero[n] for n in zero if _scored(built, n)}))
@@ -59,7 +60,7 @@ def alone(
     """Every client after as many trainings as the last stage's plan gives it, with nobody to share with."""
     last = stages[-1]
     learner.enter(last)
-    learner.algorithm = FEDAVG  # who shares with nobody has nobody's corrections either
+    learner.curriculum.algorithm = FEDAVG  # who shares with nobody has nobody's corrections either
     states = {node: start[node] for node in learner.study.clients}
     for step in range(trainings(last)):
         states = {node: learner.train(node, state, step) for node, state in states.items()}

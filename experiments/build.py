@@ -114,7 +114,7 @@ def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate)
     few = suited(scenario, tree, learner, stages)
     workload = _workload(scenario, learner, stages)
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
-    learner.allowed = fits.allowed
+    learner.curriculum.allowed = fits.allowed
     happenings = unheard + apart + few + fits.happenings
     return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=happenings)
 
@@ -149,7 +149,7 @@ def _workload(scenario: Scenario, learner: Learner, stages: Iterable[Stage]) -> 
     payload = None if scenario.learning.payload is None else round(scenario.learning.payload)
     if not scenario.learning.device_cache:
         return LearningWorkload(learner, payload)
-    refuse_useless(learner.model, [learner.recipe_in(stage) for stage in stages])
+    refuse_useless(learner.model, [learner.curriculum.recipe_in(stage) for stage in stages])
     return CachingWorkload(learner, payload)
 
 

@@ -143,7 +143,7 @@ def _weights(learner: Learner, at: Saved) -> list[Tensors]:
             continue
         node, step, stage, part, trained, place, *others = entry
         run, beside = learner.trainings, {name: out[i] for name, i in others}
-        samples = learner.samples(node, run.recipes[stage, part])
+        samples = learner.curriculum.samples(node, run.recipes[stage, part])
         job = Job(node, out[place], samples, learner.seed, step, frozenset(trained), beside)
         out.append(Recall(Training(job, (stage, part)), None, run.again))
     return out

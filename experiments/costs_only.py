@@ -27,7 +27,7 @@ def costs_alone(built: Built) -> Workload[Any]:
         return built.workload
     workload: LearningWorkload = copy(built.workload)  # type: ignore[assignment]
     workload.learner = learner = built.learner.without_training()
-    if not any(learner.algorithm_in(stage).charge for stage in built.stages):
+    if not any(learner.curriculum.algorithm_in(stage).charge for stage in built.stages):
         return CostsOf(workload)
     learner.replay(repeat([]), repeat({}))  # what a state counts as goes by what it has been through
     return workload

@@ -24,10 +24,10 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
     found: list[Happening] = []
     for place, (stage, spec) in enumerate(zip(stages, scenario.stages, strict=True)):
         key = "learning.algorithm" if spec.algorithm is None else f"stages.{place}.algorithm"
-        algorithm, name = learner.algorithm_in(stage), _name(scenario, spec)
+        algorithm, name = learner.curriculum.algorithm_in(stage), _name(scenario, spec)
         with in_stage(place, spec):
             try:
-                algorithm.check(Setting(learner.recipe_in(stage), learner.model, learner.study.clients))
+                algorithm.check(Setting(learner.curriculum.recipe_in(stage), learner.model, learner.study.clients))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
             _refuse_unsent(algorithm, name, stage)

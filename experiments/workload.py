@@ -49,7 +49,7 @@ class LearningWorkload:
 
     def unlike(self, children: Sequence[str]) -> str | None:
         """In what siblings differ that has a say in their packets: what they hold, or what memory lets them train."""
-        holds, allowed = self.learner.holds, self.learner.allowed
+        holds, allowed = self.learner.holds, self.learner.curriculum.allowed
         first, *others = children
         for other in others:
             if holds[other] != holds[first]:
@@ -88,7 +88,7 @@ class LearningWorkload:
             more = learner.algorithm.extra_flops
             numbers = sum(value.numel() for value in held.values())
             return merging(held, count) + Cost(round(more(numbers, count)) if more else 0)
-        recipe = learner.recipe_of(node)
+        recipe = learner.curriculum.recipe_of(node)
         if activity == "train":
             return self._asked(node, recipe, learner.asks(node, recipe, learner.algorithm))
         before, held_out = learner.asks_to_be_scored(node), learner.scorer.held_out(node)
@@ -114,7 +114,7 @@ class LearningWorkload:
     def _seen(self, node: str, recipe: Recipe) -> Seen:
         """What *node*'s trainings by *recipe* run on."""
         learner = self.learner
-        return Seen(learner.model, frozenset(learner.holds[node]), learner.samples(node, recipe))
+        return Seen(learner.model, frozenset(learner.holds[node]), learner.curriculum.samples(node, recipe))
 
     def _training(self, seen: Seen, recipe: Recipe) -> Cost:
         """All epochs of one local training, worked out once for clients that are alike."""
@@ -150,11 +150,11 @@ class LearningWorkload:
 
     def peak(self, stage: Stage, node: str, modules: frozenset[str]) -> float:
         """The most memory in bytes that training *modules* takes at *node*."""
-        recipe = replace(self.learner.recipe_in(stage), trainable=modules)
-        samples = self.learner.samples(node, recipe)
+        recipe = replace(self.learner.curriculum.recipe_in(stage), trainable=modules)
+        samples = self.learner.curriculum.samples(node, recipe)
         if recipe.tasks is not None and not samples.targets:
             return 0.0  # it has none of the stage's tasks
-        asked = self.learner.asks(node, recipe, self.learner.algorithm_in(stage))
+        asked = self.learner.asks(node, recipe, self.learner.curriculum.algorithm_in(stage))
         return self._asked(node, recipe, asked).memory_bytes
 
     def train(self, node: str, state: State, step: int) -> State:

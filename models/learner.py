@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
 from torch import Tensor
 
+from models.curriculum import Curriculum, Routine, StageLike
 from models.data.samples import Samples, Study
 from models.data.streams import stream
 from models.engines import Engine, Idle
 from models.evaluation import Score, mean_loss
-from models.federation.algorithm import FEDAVG, Algorithm, Setting
+from models.federation.algorithm import Algorithm, Setting
 from models.federation.asked import Asked
 from models.federation.local import Trainer, paired
 from models.federation.tally import VALUE
@@ -31,32 +32,14 @@ from models.trainings import Trainings
 T = TypeVar("T")
 
 
-class StageLike(Protocol):
-    """What a learner needs to know of a stage."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def trainable(self) -> tuple[str, ...]: ...  # noqa: D102
-
-
-class _Routine(NamedTuple):
-    """What a node's trainings of one stage have in common."""
-
-    samples: Samples
-    votes: int
-    ballots: tuple[str, ...]
-
-
 class Learner(Followed):
     """The learning of a whole federation, by node name.
 
     *holds* gives each node its "module/parameter" names; *recipes* says, by stage name, how clients train. What a stage
     itself lists as ``trainable`` counts; a recipe's own list says beforehand what is going to be trained, so that it is
-    not scored before. *allowed* gives, by stage and node, the modules that a node can train where it cannot train all:
-    in that stage it has no say in the others and does not send them. *algorithms* says by stage name how they learn
-    together, by default by plain averaging; *depths* how many links each node is below the root, so that an algorithm
-    can tell a report from a model that comes down. ``train`` returns a promise: what is pending runs together when a
+    not scored before. *algorithms* says by stage name how they learn together, by default by plain averaging; *depths*
+    how many links each node is below the root, so that an algorithm can tell a report from a model that comes down.
+    Who trains what is the ``curriculum``'s to know. ``train`` returns a promise: what is pending runs together when a
     value is needed, on *engine*, by default stacked in this process. All begin with the weights *start*, of any type,
     by default drawn from *seed*. Raises ValueError where *start* has other names or shapes than the model.
     """
@@ -73,23 +56,17 @@ class Learner(Followed):
         depths: Mapping[str, int] | None = None,
         uniform: frozenset[str] = frozenset(),
         start: Tensors | None = None,
-        allowed: Mapping[tuple[str, str], frozenset[str]] | None = None,
         engine: Engine | None = None,
     ) -> None:
         super().__init__()
         self.model, self.study, self.holds, self.seed = model, study, holds, seed
-        self._recipes, self._algorithms, self._depths = recipes, algorithms or {}, depths or {}
+        self.curriculum, self._depths = Curriculum(study, recipes, algorithms), depths or {}
         self.uniform = uniform  # modules on which every node below has one vote, however many samples it has
         self.trainings = Trainings(model, engine)
-        self.allowed = {} if allowed is None else allowed
         self.initial = initial(model, seed) if start is None else fitting(start, initial(model, seed))
         trained = {name for recipe in recipes.values() for name in recipe.trainable}
         self.scorer = Scorer(model, study, holds, self.initial, trained)
-        self._recipe: Recipe | None = None
-        self.algorithm, self._stage = FEDAVG, ""
         self._packs: Counter[str] = Counter()  # of reports that were made smaller, by node
-        self._routines: dict[str, _Routine] = {}  # by node
-        self._parts: dict[tuple[str, frozenset[str]], Samples] = {}  # by node and tasks
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
         self._alike: dict[tuple[tuple[str, ...], bool, bool], Parcel] = {}  # by names, and the way
         self._change: tuple[State, State] | None = None  # the root's last merge in this stage: its model before, after
@@ -118,61 +95,32 @@ class Learner(Followed):
         super().replay(scores, signals)
         self.trainings.replayed = self.replayed
 
-    def enter(self, stage: StageLike) -> None:
-        """From now on clients train as *stage* says."""
-        self.settle()
-        self._recipe, self._stage = self.recipe_in(stage), stage.name
-        self.algorithm = self.algorithm_in(stage)
-        self.algorithm.check(Setting(self._recipe, self.model, self.study.clients))
-        self._parcels.clear()
-        self._alike.clear()
-        self._change = None
-        self._routines.clear()
-        self.scorer.trained |= set(stage.trainable)
-
-    def recipe_in(self, stage: StageLike) -> Recipe:
-        """How clients train in *stage*."""
-        return replace(self._recipes[stage.name], trainable=frozenset(stage.trainable))
-
-    def recipe_of(self, node: str) -> Recipe:
-        """How *node* trains in this stage."""
-        trainable = self.trains(node)
-        return self.recipe if trainable is self.recipe.trainable else replace(self.recipe, trainable=trainable)
-
-    def trains(self, node: str) -> frozenset[str]:
-        """The modules that *node* trains in this stage, if it trains at all: none without a task of the stage's."""
-        if self.recipe.tasks is not None and node in self.study.clients and not self.samples(node).targets:
-            return frozenset()
-        allowed = self.allowed.get((self._stage, node))
-        return self.recipe.trainable if allowed is None else self.recipe.trainable & allowed
-
     @property
     def recipe(self) -> Recipe:
         """How clients train in this stage."""
-        if self._recipe is None:
-            raise ValueError("the learner has not entered a stage yet")
-        return self._recipe
+        return self.curriculum.recipe
 
-    def samples(self, node: str, recipe: Recipe | None = None) -> Samples:
-        """What *node* trains on in this stage, or by another *recipe*."""
-        recipe = recipe or self.recipe
-        data = self.study.public if recipe.public else self.study.clients[node].train
-        if data is None:
-            raise ValueError(f"stage data: public, but the study has no public samples for {node}")
-        if recipe.tasks is None or recipe.tasks >= data.targets.keys():
-            return data
-        key = (node, recipe.tasks)
-        if key not in self._parts:  # one object for all trainings, by which others know it again
-            targets = {task: values for task, values in data.targets.items() if task in recipe.tasks}
-            self._parts[key] = Samples(data.inputs, targets)
-        return self._parts[key]
+    @property
+    def algorithm(self) -> Algorithm:
+        """How they learn together in this stage."""
+        return self.curriculum.algorithm
+
+    def enter(self, stage: StageLike) -> None:
+        """From now on clients train as *stage* says."""
+        self.settle()
+        self.curriculum.enter(stage)
+        self.algorithm.check(Setting(self.recipe, self.model, self.study.clients))
+        self._parcels.clear()
+        self._alike.clear()
+        self._change = None
+        self.scorer.trained |= set(stage.trainable)
 
     def train(self, node: str, state: State, step: int) -> State:
         """*state* after *node*'s training number *step*, as a promise; votes count its samples, module by module."""
-        trainable = self.trains(node)
+        trainable = self.curriculum.trains(node)
         if not trainable:
             return self.giving(state)
-        routine = self._routines.get(node) or self._routine(node, state, trainable)
+        routine = self.curriculum.routines.get(node) or self._routine(node, state, trainable)
         votes = {**state.samples}
         for name in routine.ballots:
             votes[name] = votes.get(name, 0) + routine.votes
@@ -182,7 +130,7 @@ class Learner(Followed):
 
     def _trainer(self, job: Job, trainings: Trainings) -> Trainer:
         """Whom *job*'s local rule asks."""
-        stage = self._stage
+        stage = self.curriculum.stage
         return Trainer(job, self.recipe, lambda job, part, how: trainings.promise(job, stage, part, how), self._loss)
 
     def _loss(self, tensors: Tensors, samples: Samples) -> Tensors:
@@ -206,45 +154,32 @@ class Learner(Followed):
     def asks_to_be_scored(self, node: str) -> Asked:
         """What *node* does in this stage to have the weights by which it is scored, run by nobody."""
         asked, personal = Asked(), self.algorithm.personal
-        if personal is not None and self._personally(node):
-            self._asking(node, self.recipe_of(node), personal, asked)
+        if personal is not None and self.curriculum.personal(node):
+            self._asking(node, self.curriculum.recipe_of(node), personal, asked)
         return asked
 
     def _asking(self, node: str, recipe: Recipe, rule: Callable[[State, Trainer], T], asked: Asked) -> T:
         unknown = Ghost(self.holds[node])
-        job = Job(node, unknown, self.samples(node, recipe), self.seed, 0, recipe.trainable)
+        job = Job(node, unknown, self.curriculum.samples(node, recipe), self.seed, 0, recipe.trainable)
         return rule(State(unknown, {}, State(unknown, {})), Trainer(job, recipe, asked.promise, asked.loss))
 
-    def algorithm_in(self, stage: StageLike) -> Algorithm:
-        """How they learn together in *stage*."""
-        return self._algorithms.get(stage.name, FEDAVG)
-
-    def _routine(self, node: str, state: State, trainable: frozenset[str]) -> _Routine:
+    def _routine(self, node: str, state: State, trainable: frozenset[str]) -> Routine:
         """What is the same in every training of *node* in this stage."""
-        samples = self.samples(node)
+        samples = self.curriculum.samples(node)
         reach = set(self.recipe.objective.reach(self.model, samples))
         own = (key for key in state.tensors if module(key) in trainable and key in reach)
         names = tuple(dict.fromkeys(map(ballot, own)))
         self.scorer.taught.update(map(module, names))
-        self._routines[node] = routine = _Routine(samples, len(samples), names)
+        self.curriculum.routines[node] = routine = Routine(samples, len(samples), names)
         return routine
-
-    def _learns(self, node: str) -> bool:
-        """Whether it has samples of its own in this stage."""
-        return self.recipe.public or node in self.study.clients
-
-    def _untrained(self, node: str) -> frozenset[str]:
-        """What this stage trains, but not at *node*, which could."""
-        limited = (self._stage, node) in self.allowed or node in self.study.clients
-        return self.recipe.trainable - self.trains(node) if limited else frozenset()
 
     def without_training(self) -> Learner:
         """The same nodes before any training, in which none is ever run: for asking what would be trained and sent."""
         twin = copy(self)
         twin.fresh()
-        twin.scorer, twin.trainings, twin._recipe = self.scorer.fresh(), Trainings(self.model, Idle()), None
-        twin._routines, twin._parcels, twin._alike, twin._packs = {}, {}, {}, Counter()
-        twin._change = None
+        twin.curriculum, twin.scorer = self.curriculum.apart(), self.scorer.fresh()
+        twin.trainings = Trainings(self.model, Idle())
+        twin._parcels, twin._alike, twin._packs, twin._change = {}, {}, Counter(), None
         return twin
 
     def settle(self) -> None:
@@ -258,7 +193,7 @@ class Learner(Followed):
         """
         route, up = (node, to, tuple(modules)), self._depths.get(to, 0) < self._depths.get(node, 0)
         if route not in self._parcels:
-            wanted = set(modules) - self._untrained(node)
+            wanted = set(modules) - self.curriculum.untrained(node)
             keys = dict.fromkeys(k for k in state.tensors if module(k) in wanted and k in self.holds[to])
             down = self._depths.get(to, 0) > self._depths.get(node, 0)
             alike = (*keys,), up, down
@@ -315,21 +250,16 @@ class Learner(Followed):
 
     def _personal(self, states: Mapping[str, State]) -> dict[str, Tensors]:
         """By which weights nodes that train are scored, where these are not simply theirs; trained apart if need be."""
-        algorithm, apart = self.algorithm, Trainings(self.model, self.engine)
-        if algorithm.personal is None:
+        personal, curriculum, apart = self.algorithm.personal, self.curriculum, Trainings(self.model, self.engine)
+        if personal is None:
             return {}
         out: dict[str, Tensors] = {}
         for node, state in states.items():
-            if self._personally(node):
-                job = Job(node, state.tensors, self.samples(node), self.seed, 0, self.trains(node))
-                out[node] = algorithm.personal(state, self._trainer(job, apart))
+            if curriculum.personal(node):
+                job = Job(node, state.tensors, curriculum.samples(node), self.seed, 0, curriculum.trains(node))
+                out[node] = personal(state, self._trainer(job, apart))
         apart.settle()
         return out
-
-    def _personally(self, node: str) -> bool:
-        """Whether it may have weights of its own to be scored by: it has trained, or could on its own samples."""
-        own = node in self.study.clients and not self.recipe.public
-        return node in self._routines or (own and bool(self.trains(node)))
 
     signals = SIGNALS
 
@@ -341,11 +271,12 @@ class Learner(Followed):
         self.settle()
         if name == "gradient":
             return gradient(states, modules, self._way(), self._change)
-        jobs = {n: Job(n, s.tensors, self.samples(n), self.seed, 0) for n, s in states.items() if self._learns(n)}
+        taught = {node: state for node, state in states.items() if self.curriculum.taught(node)}
+        jobs = {n: Job(n, state.tensors, self.curriculum.samples(n), self.seed, 0) for n, state in taught.items()}
         return figure(name, states, modules, {n: self._trainer(job, self.trainings) for n, job in jobs.items()})
 
     def _way(self) -> float:
         """Steps x step size of a training of this stage: of the node that was the first to train."""
-        node = next(iter(self._routines))
-        job = Job(node, self.initial, self.samples(node), self.seed, 0)
+        node = next(iter(self.curriculum.routines))
+        job = Job(node, self.initial, self.curriculum.samples(node), self.seed, 0)
         return self._trainer(job, self.trainings).steps * float(getattr(self.recipe.optimizer, "lr", 1.0))

@@ -76,7 +76,7 @@ def test_experts_that_do_not_fit_are_left_out_one_by_one(tmp_path):
     assert {"expert.0", "expert.1", "expert.2", "router"} < modules
     need = max(workload.peak(stage, n, modules) for n in built.hierarchy.leaves)
     small = build(scenario(tmp_path, model, ["expert.*", "router"], device="small", memory=int(need) - 1))
-    kept = set().union(*small.learner.allowed.values())
+    kept = set().union(*small.learner.curriculum.allowed.values())
     assert kept
     assert kept < set(modules)
     held = {module(key) for key in small.learner.holds[small.hierarchy.leaves[0]]}

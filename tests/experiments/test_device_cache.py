@@ -107,7 +107,7 @@ def test_what_is_kept_is_in_memory():
 def test_a_device_that_trains_nothing_keeps_nothing():
     built = build(scenario(True))
     stage, node = built.stages[0], next(iter(built.study.clients))
-    built.learner.allowed[stage.name, node] = frozenset()
+    built.learner.curriculum.allowed[stage.name, node] = frozenset()
     built.workload.enter(stage)
     work = built.workload.work(node, "train", 0)
     assert (work.flops, work.memory_bytes) == (0, 0)

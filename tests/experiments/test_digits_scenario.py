@@ -40,7 +40,7 @@ def test_digits_are_dealt_to_the_leaves_of_any_tree(topology, model, tmp_path):
     assert len(built.study.clients) == 12
     assert sum(len(client.train) for client in built.study.clients.values()) == 1497
     assert len(built.study.test) == 300
-    recipe = built.learner.recipe_in(built.stages[0])
+    recipe = built.learner.curriculum.recipe_in(built.stages[0])
     assert isinstance(recipe, Recipe)
     assert recipe.clip == 1.0
 

@@ -139,7 +139,7 @@ def test_a_small_tablet_trains_what_fits_and_says_so(tmp_path):
     workload, stage, node, modules = needed(tmp_path)
     limit = workload.peak(stage, node, frozenset(modules)) - 1
     built = build(scenario(tmp_path, CAMPUS % ("small", limit, "fit")))
-    allowed = built.learner.allowed["federate", node]
+    allowed = built.learner.curriculum.allowed["federate", node]
     (dropped,) = frozenset(modules) - allowed
     peaks = {m: workload.peak(stage, node, frozenset(modules) - {m}) for m in modules}
     assert peaks[dropped] == min(peaks.values()) <= limit

@@ -63,7 +63,7 @@ def test_merging_is_charged_by_what_the_node_holds():
 
 def test_who_cannot_train_a_module_has_no_say_in_it_and_does_not_send_it():
     one = learner()
-    one.allowed = {("federate", "pupil0"): frozenset({"head.answer"}), ("federate", "pupil3"): frozenset()}
+    one.curriculum.allowed = {("federate", "pupil0"): frozenset({"head.answer"}), ("federate", "pupil3"): frozenset()}
     one.enter(TRAIN)
     start = one.start("pupil0")
     after = one.train("pupil0", start, 0)
