@@ -18,11 +18,11 @@ Row = Mapping[str, Any]
 def ask(
     question: str,
     answer: Callable[[bool], Sequence[Row]],
-    draw: Callable[[Path, Sequence[Row]], object] = lambda folder, rows: None,
+    draw: Callable[[Path, Sequence[Row], bool], object] = lambda folder, rows, quick: None,
 ) -> None:
     """Run a question script: ``[--quick] [--json] [--out DIR]``; a user's mistake is one message and exit status 2.
 
-    *draw* puts pictures of the rows into the folder.
+    *answer* is told whether to be quick; *draw*, which puts pictures of its rows into the folder, too.
     """
     from experiments.schema.mistakes import ScenarioError
 
@@ -36,7 +36,7 @@ def ask(
         raise SystemExit(2) from None
     keep(rows, options)
     if options.out:
-        draw(options.out, rows)
+        draw(options.out, rows, options.quick)
     if not options.json:
         show(question, rows)
 

@@ -12,16 +12,18 @@ are scored after as many reports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from math import exp, log
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from experiments.compare import paired
 from experiments.figures.races import draw_races
 from experiments.questions.asking import Row, ask
-from experiments.run import Result, run
+from experiments.run import run
 from experiments.scenario import Scenario
 
 QUESTION = "Whom should a class wait for when a few devices are very slow?"
@@ -39,10 +41,22 @@ FIGURES = ("seconds", "joules", "MB up")
 
 def answer(quick: bool) -> Sequence[Row]:
     """A row per plan: means over the seeds, how many times sooner than waiting for all, and the pace of merges."""
-    seeds, target, share = ((1, 2), 0.75, 0.4) if quick else ((1, 2, 3, 4, 5), 0.9, 1.0)
-    found = {n: [_until(n, seed, int(share * plan["rounds"]), target) for seed in seeds] for n, plan in PLANS.items()}
+    target = 0.75 if quick else 0.9
+    found = {name: [_until(name, *each, target) for each in runs(name, quick)] for name in PLANS}
     (everyone, *_) = found.values()
     return [_row(name, rows, everyone, target) for name, rows in found.items()]
+
+
+def runs(name: str, quick: bool) -> list[tuple[int, int]]:
+    """The seeds of a plan, and for each how many rounds it runs."""
+    seeds, share = ((1, 2), 0.4) if quick else ((1, 2, 3, 4, 5), 1.0)
+    return [(seed, int(share * PLANS[name]["rounds"])) for seed in seeds]
+
+
+@cache
+def course(name: str, seed: int, rounds: int) -> pd.DataFrame:
+    """The scores of the edge's model, in time."""
+    return run(scenario(name, seed, rounds)).metrics
 
 
 def fleet() -> dict[str, dict[str, Any]]:
@@ -79,9 +93,9 @@ def scenario(name: str, seed: int, rounds: int) -> Scenario:
     )
 
 
-def reached(result: Result, target: float, in_a_row: int = 1) -> tuple[int, float] | None:
+def reached(table: pd.DataFrame, target: float, in_a_row: int = 1) -> tuple[int, float] | None:
     """Round and time of the first of so many scorings *in a row* with the *target* accuracy or more, if there are."""
-    table, enough = result.metrics, 0
+    enough = 0
     for place, value in enumerate(table["value"]):
         enough = enough + 1 if value >= target else 0
         if enough == in_a_row:
@@ -92,8 +106,8 @@ def reached(result: Result, target: float, in_a_row: int = 1) -> tuple[int, floa
 
 def _until(name: str, seed: int, rounds: int, target: float) -> dict[str, float]:
     """What it takes to reach the target: the same run again, ended there. Without it, if it is not reached."""
-    whole = run(scenario(name, seed, rounds))
-    last = whole.metrics.iloc[-1]
+    whole = course(name, seed, rounds)
+    last = whole.iloc[-1]
     out = {"in the end": float(last["value"]), "s per merge": float(last["time_s"]) / int(last["round"])}
     if (found := reached(whole, target, 3)) is None:
         return out
@@ -115,9 +129,9 @@ def _row(name: str, rows: Sequence[Mapping[str, float]], everyone: Sequence[Mapp
     return row | {key: float(np.mean([row[key] for row in rows])) for key in ("in the end", "s per merge")}
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
-    """Accuracy over time, on the second seed."""
-    curves = {name: run(scenario(name, 2, plan["rounds"])).metrics for name, plan in PLANS.items()}
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
+    """Accuracy over time."""
+    curves = {name: [course(name, *each) for each in runs(name, quick)] for name in PLANS}
     draw_races(folder, "async_stragglers", curves, "accuracy on held-out digits")
 
 

@@ -38,16 +38,20 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 
 def answer(quick: bool) -> Sequence[Row]:
     """A row per way: accuracy when the edge dies and at the end, how much came after, and the last scores' time."""
-    seeds, rounds = ((1, 2), 8) if quick else ((1, 2, 3, 4, 5), 30)
     rows = []
     for way in WAYS:
-        found = [_one(way, seed, rounds) for seed in seeds]
+        found = [_one(way, *each) for each in runs(quick)]
         before, after = ([each[key] for each in found] for key in ("then", "end"))
         means = {key: float(np.mean([each[key] for each in found])) for key in ("dies at s", "last score at s")}
         gained = str(paired(after, before))
         row = {"way": way, "accuracy then": float(np.mean(before)), "at the end": float(np.mean(after))}
         rows.append({**row, "gained since [95 %]": gained, **means})
     return rows
+
+
+def runs(quick: bool) -> list[tuple[int, int]]:
+    """The seeds, and for each how many rounds its run has."""
+    return [(seed, 8) for seed in (1, 2)] if quick else [(seed, 30) for seed in (1, 2, 3, 4, 5)]
 
 
 def _one(way: str, seed: int, rounds: int) -> dict[str, float]:
@@ -102,15 +106,17 @@ def accuracy(result: Result) -> pd.DataFrame:
     return table.dropna().mean(axis=1).rename("value").reset_index()
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
-    """The curves of the first seed, over the share of the time that the undisturbed run takes."""
-    curves = {}
-    for way in WAYS:
-        half, result = failing(way, 1, 30)
-        curve = accuracy(result)
-        end = pd.DataFrame({"time_s": [2 * half], "value": [curve["value"].iloc[-1]]})
-        whole = pd.concat([curve, end])
-        curves[way] = whole.assign(time_s=whole["time_s"] / (2 * half))
+def _shared(half: float, result: Result) -> pd.DataFrame:
+    """The curve of a run over the share of the time that the undisturbed run takes, to its end."""
+    curve = accuracy(result)
+    end = pd.DataFrame({"time_s": [2 * half], "value": [curve["value"].iloc[-1]]})
+    whole = pd.concat([curve, end])
+    return whole.assign(time_s=whole["time_s"] / (2 * half))
+
+
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
+    """Accuracy over the share of the time that the undisturbed run takes."""
+    curves = {way: [_shared(*failing(way, *each)) for each in runs(quick)] for way in WAYS}
     time, marked = "share of the time of the undisturbed run", (0.5, "the edge dies")
     draw_races(folder, "edge_failure", curves, "accuracy at the tablets", log=False, time=time, marked=marked)
 

@@ -138,7 +138,7 @@ def _row(row: str, found: Mapping[str, Sequence[Learned]], rounds: int, lines: M
     return out
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
     """What the servers know, beside what a round costs."""
     draw_rows(folder, "hfedfm_learned", rows, {"s a round": "seconds a round", "J a round": "joules a round"}, TASKS)
 

@@ -156,7 +156,7 @@ def answer(quick: bool) -> Sequence[Row]:
 
 
 @rc_context(RC)
-def draw(folder: Path, rows: Sequence[Row]) -> None:
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
     """The gap over the rounds, and what the last gap took in energy by both ways of counting."""
     keys = [key for key in rows[0] if key.startswith("gap")]
     rounds, last = [int(key.split()[1]) for key in keys], keys[-1]

@@ -31,6 +31,8 @@ RULES: Mapping[str, Any] = {
     "norm clip": {"name": "norm_clip", "norm": 0.3},
 }
 HONEST, WORST = "nobody lies", "5 times reversed"
+LOST = "5 times minus clean mean [95 %]"
+AXIS = "accuracy on held-out digits, 95 % of the paired\ndifference to averaging while nobody lies"
 SCALES = {HONEST: 0.0, "reversed": 1.0, WORST: 5.0}
 
 
@@ -47,7 +49,7 @@ def answer(quick: bool) -> Sequence[Row]:
     for rule, by_attack in found.items():
         means = {attack: float(np.mean(values)) for attack, values in by_attack.items()}
         lost = str(paired(by_attack[WORST], clean))
-        rows.append({"merges by": rule, **means, "5 times minus clean mean [95 %]": lost})
+        rows.append({"merges by": rule, **means, LOST: lost})
     return rows
 
 
@@ -79,10 +81,10 @@ def scenario(rule: str, scale: float, seed: int, rounds: int) -> Scenario:
     )
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
-    """Accuracy by rule and attack."""
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
+    """Accuracy by rule and attack, with the intervals of what the strongest takes from averaging without any."""
     attacks = [name for name in SCALES if name in rows[0]]
-    draw_bars(folder, "sign_flippers", rows, "merges by", attacks, "accuracy on held-out digits")
+    draw_bars(folder, "sign_flippers", rows, "merges by", attacks, AXIS, LOST)
 
 
 if __name__ == "__main__":

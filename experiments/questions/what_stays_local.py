@@ -82,7 +82,7 @@ def _row(name: str, rows: Sequence[Mapping[str, float]], own: Sequence[float]) -
     return {"plan": name, "test MSE": means.pop("mse"), DIFFERENCE: against, **means}
 
 
-def draw(folder: Path, rows: Sequence[Row]) -> None:
+def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
     """Errors as bars, with the intervals of their differences to each module having its scope."""
     axis = "test mean squared error (z scores),\n95 % of the paired difference to own scopes"
     draw_bars(folder, "what_stays_local", rows, "plan", ["test MSE"], axis, DIFFERENCE)
