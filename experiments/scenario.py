@@ -97,10 +97,15 @@ class Scenario(Section):
         return self.model_copy(update=update)
 
     def _federated(self, leaf: str) -> tuple[str, ...]:
-        """Every module that some tier merges or peers exchange, and the offset that the leaves keep to themselves."""
+        """Every module that some tier merges or peers exchange, and what a model that learns keeps at the leaves.
+
+        That is heads, adapters, a prompt and their offset. Encoders and a trunk that nobody merges stay as they are.
+        """
         patterns = [pattern for tier in self.plan.values() for pattern in tier.modules]
         patterns += [p for tier in self.plan.values() if tier.peers for p in tier.peers.modules or ()]
-        return resolve([*patterns, f"offset.{leaf}"], module_names(self))
+        if not isinstance(self.model, FootprintModel):
+            patterns += ["head.*", "adapter", "expert.*", "router", "prompt", f"offset.{leaf}"]
+        return resolve(patterns, module_names(self))
 
     def dump(self) -> dict[str, Any]:
         """The scenario in plain values, which validate to an equal one."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import networkx as nx
+
 from experiments.scenario import Scenario
 from experiments.schema.placing import in_stage
 from experiments.schema.plans import StageSpec
 from models.federation.algorithm import Algorithm, Setting
 from models.learner import Learner
-from simulator.gathering.broods import reporting
-from simulator.plan import Stage
+from models.model import module
+from models.states import by_votes
+from simulator.gathering.broods import active, reporting
+from simulator.plan import Stage, TierPlan
+from simulator.sideways.consensus import Consensus
 from topologies.hierarchy import Hierarchy
+from topologies.sideways import clusters, neighbours
 
 Happening = tuple[str, str, str]
 
@@ -31,7 +37,10 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
             _refuse_unsent(algorithm, name, stage)
+            _refuse_idle(algorithm, name, stage, key)
+            _refuse_uneven(learner.uniform, stage)
             found += _few(algorithm, name, tree, stage, key)
+            found += _apart(learner, tree, stage)
     return tuple(found)
 
 
@@ -47,6 +56,45 @@ def _refuse_unsent(algorithm: Algorithm, name: str, stage: Stage) -> None:
                 f"plan.{tier}.peers: {name} sends {sent} beside the weights, which peers do not pass on; leave peers "
                 "out, or take another algorithm"
             )
+
+
+def _refuse_idle(algorithm: Algorithm, name: str, stage: Stage, key: str) -> None:
+    """What works on reports, or comes down with models, where there are none."""
+    plans = stage.plan.values()
+    if (algorithm.rule is not by_votes or algorithm.uplink) and plans and not any(map(_gathers, plans)):
+        raise ValueError(f"{key}: {name} works on reports, and by this plan nobody reports; choose another algorithm")
+    if algorithm.down and plans and not any(plan.downward for plan in plans):
+        sent = ", ".join(algorithm.down)
+        raise ValueError(f"{key}: {name} sends {sent} with the models that come down, and by this plan none does")
+
+
+def _gathers(plan: TierPlan) -> bool:
+    return bool(plan.modules) and not getattr(plan.peers, "silent", False)
+
+
+def _refuse_uneven(uniform: frozenset[str], stage: Stage) -> None:
+    for tier, plan in stage.plan.items():
+        if getattr(plan.peers, "merge_at_relays", False) and uniform.intersection(plan.modules):
+            raise ValueError(
+                f"plan.{tier}.peers: with merge_at_relays a relay's mean would count as much as the copy of one, so "
+                "weighting: uniform cannot hold; leave out either"
+            )
+
+
+def _apart(learner: Learner, tree: Hierarchy, stage: Stage) -> Iterator[Happening]:
+    """Modules of which consensus finds no common mean, since those that hold them are not linked with each other."""
+    for tier, plan in stage.plan.items():
+        if not isinstance(plan.peers, Consensus):
+            continue
+        for node in tree.nodes(tier):
+            for members in clusters(tree, [child for child in active(tree, node, stage) if isinstance(child, str)]):
+                graph = neighbours(tree, members)
+                for name in plan.peers.modules or plan.modules:
+                    holders = [m for m in members if any(module(key) == name for key in learner.holds[m])]
+                    parts = nx.number_strongly_connected_components(graph.subgraph(holders))
+                    if parts > 1:
+                        what = f"{name} in stage {stage.name}: {parts} parts of its children hold it, not linked"
+                        yield node, "unlinked", what
 
 
 def _few(algorithm: Algorithm, name: str, tree: Hierarchy, stage: Stage, key: str) -> Iterator[Happening]:

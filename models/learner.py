@@ -65,6 +65,8 @@ class Learner(Followed):
         self.trainings = Trainings(model, engine)
         self.initial = initial(model, seed) if start is None else fitting(start, initial(model, seed))
         trained = {name for recipe in recipes.values() for name in recipe.trainable}
+        if start is None:  # a head that nobody ever trains says nothing
+            trained |= {name for name in model.modules if name.startswith("head.")}
         self.scorer = Scorer(model, study, holds, self.initial, trained)
         self._packs: Counter[str] = Counter()  # of reports that were made smaller, by node
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted
@@ -229,7 +231,7 @@ class Learner(Followed):
         algorithm = self.algorithm
         if self.uniform:
             received = [replace(vote, uniform=self.uniform) for vote in received]
-        out = merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix)
+        out = merge(own, received, modules, direction, algorithm.rule, registered, algorithm.mix, algorithm.carries)
         if direction == "down" and algorithm.figures:  # what has been since is counted anew
             out = replace(out, extra={k: values for k, values in out.extra.items() if k not in algorithm.figures})
         if direction == "down" and algorithm.uplink and algorithm.uplink.feedback:

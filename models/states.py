@@ -172,32 +172,45 @@ class Vote:
         return float(votes > 0) if module(name) in self.uniform else votes
 
 
+def everything(key: str) -> bool:
+    """All weights travel."""
+    return True
+
+
 Rule = Callable[[State, Sequence[Vote], Sequence[str], Direction, int], State]
 
 
 def by_votes(
     own: State, received: Sequence[Vote], modules: Sequence[str], direction: Direction, registered: int
 ) -> State:
-    """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays."""
-    some = set(modules)
+    """The mean by votes, module by module (McMahan et al. 2017); where nobody voted the own copy stays.
+
+    Sideways, a given weight of a copy that lacks something falls to the own copy: the rest of a row of a mixing matrix.
+    """
+    some, beside = set(modules), direction != "up"
     wanted = [key for key in own.tensors if module(key) in some]
 
     def compute() -> dict[str, Tensor]:
         copies = [plain(vote.state.tensors) for vote in received]
         weights = {name: [vote.weigh(name) for vote in received] for name in map(ballot, wanted)}
-        means = {key: _mean(key, copies, weights[ballot(key)], own.tensors) for key in wanted}
+        means = {}
+        for key in wanted:
+            given = list(zip(received, copies, weights[ballot(key)], strict=True))
+            rest = sum(w for vote, copy, w in given if key not in copy and vote.weight is not None) if beside else 0.0
+            means[key] = _mean([(copy[key], w) for _, copy, w in given if w and key in copy], own.tensors[key], rest)
         return {key: means.get(key, value) for key, value in own.tensors.items()}
 
     needs = [own.tensors, *(vote.state.tensors for vote in received)]
     return replace(own, tensors=lazily(own.tensors, needs, compute))
 
 
-def _mean(key: str, copies: Sequence[Tensors], weights: Sequence[float], own: Tensors) -> Tensor:
-    """In the order given: float sums see the order."""
-    some = [(copy[key], weight) for copy, weight in zip(copies, weights, strict=True) if weight and key in copy]
+def _mean(some: Sequence[tuple[Tensor, float]], own: Tensor, rest: float) -> Tensor:
+    """In the order given: float sums see the order. The *rest* of the weights is that of the *own* copy."""
+    if rest:
+        some = [*some, (own, rest)]
     total = sum(weight for _, weight in some)
-    if total <= 0:
-        return own[key]
+    if total <= 0 or (rest and all(value is own for value, _ in some)):
+        return own
     return weighted_sum([value for value, _ in some], [weight / total for _, weight in some])
 
 
@@ -209,23 +222,25 @@ def merge(
     rule: Rule = by_votes,
     registered: int | None = None,
     mix: float = 1.0,
+    carries: Callable[[str], bool] = everything,
 ) -> State:
     """*own* with *modules* replaced by what *rule* makes of what was received.
 
     Up, the votes that arrive are added to the node's own until it reports. Down, the parent's copy becomes its base and
     replaces the own one, or of *mix* below 1 so much of it is mixed in. Sideways, the caller lists the own copy among
     *received*, and the mean is by weights or votes whatever the rule. To pool is the same, and the votes of all become
-    the node's own. To level gives a node the mean of all votes and scales its weights so that votes x weights stays.
-    *registered* is how many children there are, had all reported.
+    the node's own. To level gives a node the mean vote of those that hold a module, and scales its weights so that
+    votes x weights stays. Votes are of weights that *carries* says travel. *registered* is how many children there are,
+    had all reported.
     """
     if direction == "down":
         (vote,) = received
         return _replaced(own, vote.state, set(modules), mix)
     some = set(modules)
-    held = {ballot(key) for key in own.tensors if module(key) in some}
-    votes = {name: sum(v.state.samples.get(name, 0) for v in received) for name in held}
+    keys = [key for key in own.tensors if module(key) in some and carries(key)]
     if direction == "level":
-        return _levelled(own, {name: n / len(received) for name, n in votes.items()})
+        return _levelled(own, received, keys)
+    votes = {name: sum(v.state.samples.get(name, 0) for v in received) for name in set(map(ballot, keys))}
     if direction != "up":
         out = by_votes(own, received, modules, direction, len(received))
         return replace(out, samples={**own.samples, **votes}) if direction == "pool" else out
@@ -234,15 +249,20 @@ def merge(
     return State(out.tensors, {**own.samples, **{name: n for name, n in votes.items() if n}}, out.base, out.extra)
 
 
-def _levelled(own: State, votes: Mapping[str, float]) -> State:
-    """Votes as given, and weights so scaled that votes x weights stays."""
-    scales = {name: own.samples.get(name, 0) / n for name, n in votes.items() if n}
+def _levelled(own: State, received: Sequence[Vote], keys: Sequence[str]) -> State:
+    """Of *keys*, the mean vote of those that have them, and weights so scaled that say x weights stays."""
+    me, samples, scales = Vote("", own, uniform=received[0].uniform), {**own.samples}, dict[str, float]()
+    for name, key in {ballot(key): key for key in keys}.items():
+        there = [vote for vote in received if key in vote.state.tensors]
+        if mean := sum(vote.weigh(name) for vote in there) / len(there):
+            scales[name] = me.weigh(name) / mean
+            samples[name] = sum(vote.state.samples.get(name, 0) for vote in there) / len(there)
+    scaled = {key: scales.get(ballot(key), 1.0) for key in keys}
 
     def compute() -> dict[str, Tensor]:
-        named = ((key, scales.get(ballot(key), 1.0), value) for key, value in own.tensors.items())
+        named = ((key, scaled.get(key, 1.0), value) for key, value in own.tensors.items())
         return {key: value if scale == 1 else value * scale for key, scale, value in named}
 
-    samples = {**own.samples, **{name: n for name, n in votes.items() if n}}
     return replace(own, tensors=lazily(own.tensors, [own.tensors], compute), samples=samples)
 
 

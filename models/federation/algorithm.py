@@ -11,13 +11,8 @@ from torch import Tensor
 
 from models.federation.local import Local, Personal, plainly
 from models.model import Model, Tensors
-from models.states import Rule, State, by_votes
+from models.states import Rule, State, by_votes, everything
 from models.training import Recipe
-
-
-def everything(key: str) -> bool:
-    """All weights travel."""
-    return True
 
 
 @dataclass(frozen=True, slots=True)

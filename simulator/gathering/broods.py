@@ -129,18 +129,17 @@ def check_selection(tree: Hierarchy, stages: Sequence[Stage]) -> None:
                 if first and first > (asked or there):
                     whom = f"asks {asked} of its" if asked else f"has {there}"
                     raise ValueError(f"plan.{tier}.wait.first: {node} {whom} children, so {first} can never arrive")
-                if first and first > (reports := _speaking(tree, node, stage)):
+                if first and 0 < (reports := _speaking(tree, node, stage)) < first:
                     raise ValueError(
-                        f"plan.{tier}.wait.first: the children of {node} meet their peers, and one of each cluster "
-                        f"reports ({reports} in all), so {first} can never arrive"
+                        f"plan.{tier}.wait.first: the children of {node} meet their peers, of whom {reports} "
+                        f"report, so {first} can never arrive"
                     )
 
 
 def reporting(tree: Hierarchy, node: str, stage: Stage) -> int:
     """How many reports *node* gets at most in a turn of *stage*.
 
-    One of each child that is asked, or of each cluster of peers if one speaks for the others, and no more than it waits
-    for.
+    One of each child that is asked, or as many as its children's peers report, and no more than it waits for.
     """
     plan, there = stage.plan[tree.tier(node)], _speaking(tree, node, stage)
     return min(there, plan.wait.k) if isinstance(plan.wait, FirstOf) and plan.late == "drop" else there
@@ -148,9 +147,9 @@ def reporting(tree: Hierarchy, node: str, stage: Stage) -> int:
 
 def _speaking(tree: Hierarchy, node: str, stage: Stage) -> int:
     children, plan = Brood(tuple(active(tree, node, stage)), ()), stage.plan[tree.tier(node)]
-    if getattr(plan.peers, "for_others", False):
-        return len(clusters(tree, tuple(children)))
-    return min(len(children), _asked(plan) or len(children))
+    reports = getattr(plan.peers, "reports", len)  # of a cluster
+    there = sum(map(reports, clusters(tree, tuple(children)))) if plan.peers else len(children)
+    return min(there, _asked(plan) or there)
 
 
 def _asked(plan: TierPlan) -> int | None:
@@ -173,7 +172,7 @@ def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:
             plan.peers.check(tree, family)
     except ValueError as error:
         raise ValueError(f"plan.{tier}.peers: {error}") from error
-    some = plan.select is not everyone and getattr(plan.peers, "for_others", False)
+    some = plan.select is not everyone and getattr(plan.peers, "connected", False)
     if some and not all(_all_linked(tree, members) for family in families for members in clusters(tree, family)):
         raise ValueError(
             f"plan.{tier}.select: who is not asked may cut the others off from each other; link everyone with "

@@ -76,7 +76,8 @@ def meetings(knowledge: Knowledge[S], turn: Turn, children: Sequence[str], seed:
 
     def exchange(members: tuple[str, ...], staying: Collection[str]) -> Generator[Event, Any, Sequence[Report[S]]]:
         place = (turn.node, members, modules, turn.at)
-        cluster = Cluster(acts, knowledge.workload, *place, due, seed, turn.last, staying, knowledge.steps)
+        more = (staying, knowledge.steps, turn.stage.name)
+        cluster = Cluster(acts, knowledge.workload, *place, due, seed, turn.last, *more)
         return peers(cluster, knowledge.states)
 
     found: dict[str, Meeting[S]] = {}

@@ -42,7 +42,7 @@ class Cluster(Generic[S]):
 
     *modules* are what travels between them, *due* those of them that are to be reported in this turn; *last*: nothing
     comes after this turn before the parent itself reports. *staying*: who has not left since (all, if not given);
-    *steps*: how often each node has trained.
+    *steps*: how often each node has trained; *stage*: the name of the stage.
     """
 
     acts: Acts
@@ -56,6 +56,7 @@ class Cluster(Generic[S]):
     last: bool
     staying: Collection[str] | None = None
     steps: Counter[str] = field(default_factory=Counter)
+    stage: str = ""
 
     @property
     def name(self) -> str:
@@ -74,9 +75,10 @@ class Cluster(Generic[S]):
         out = self.workload.merge(node, own, received, rest, "sideways", count) if rest else own
         return self.workload.merge(node, out, received, self.due, "pool", count) if self.due else out
 
-    def without_votes(self, node: str, to: str, state: S) -> S:
-        """What a member holds whose report of what is due another one makes."""
-        return self.workload.pack(node, to, state, self.due).kept if self.due else state
+    def without_votes(self, node: str, to: str, state: S, modules: Sequence[str] | None = None) -> S:
+        """What a member holds whose report of what is due, or of these *modules* of it, another one makes."""
+        due = [name for name in self.due if modules is None or name in modules]
+        return self.workload.pack(node, to, state, due).kept if due else state
 
     def random(self, purpose: str) -> np.random.Generator:
         """The stream of a purpose in this turn."""

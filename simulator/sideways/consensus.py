@@ -39,8 +39,9 @@ class Consensus(Generic[S]):
     - *report*: one "sampled" node, all equally likely, for all: with all their votes (sums) or with the cluster's size
       as its weight (models); everyone for itself; or nobody.
 
-    Who goes on the way is left out of the rounds that follow: its weight falls to its neighbours' own copies. The few
-    numbers that they tell each other, votes and what a law goes by, are not charged.
+    A module is mixed by those that hold it, over the links between them: the weight of who lacks it, like that of who
+    goes on the way, falls to its neighbours' own copies. The few numbers that they tell each other, votes and what a
+    law goes by, are not charged.
     """
 
     rounds: int | Law = 1
@@ -66,6 +67,15 @@ class Consensus(Generic[S]):
     def for_others(self) -> bool:
         """Whether one reports for all."""
         return self.report == "sampled"
+
+    @property
+    def connected(self) -> bool:
+        """Whether it takes a way from each to each among those that are asked."""
+        return self.report == "sampled"
+
+    def reports(self, members: Sequence[str]) -> int:
+        """How many there are at most of a cluster."""
+        return {"sampled": min(1, len(members)), "everyone": len(members), "nobody": 0}[self.report]
 
     @property
     def silent(self) -> bool:
@@ -107,7 +117,7 @@ class Consensus(Generic[S]):
         copies = {member: states[member] for member in members}
         answers = [cluster.workload.signal(name, copies, cluster.modules) for name in self.rounds.signals]
         signals = {key: value for answer in answers for key, value in answer.items()}
-        key = (self, cluster.name)
+        key = (self, cluster.name, cluster.stage)
         turn, first = cluster.acts.notes.get(key, (0, signals))
         cluster.acts.notes[key] = (turn + 1, first)
         return self.rounds(Case(len(members), spectral_radius(matrix), turn + 1, signals, first))
@@ -129,7 +139,10 @@ def gossip(
     varying: Varying = steady,
     modules: tuple[str, ...] | None = None,
 ) -> Consensus[Any]:
-    """D-PSGD (Lian et al., NeurIPS 2017), the mixing after the local steps: one exchange a turn, and no server."""
+    """D-PSGD (Lian et al., NeurIPS 2017) adapt-then-combine: one exchange a turn after the local steps, and no server.
+
+    x_i <- sum_j W_ij (x_j - step_j); the paper's x_i <- sum_j W_ij x_j - step_i mixes before the step is added.
+    """
     return Consensus(1, weights, mixed="models", energy=energy, report="nobody", varying=varying, modules=modules)
 
 

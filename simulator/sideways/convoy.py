@@ -36,6 +36,22 @@ class Convoy(Generic[S]):
             if node not in self.paths:
                 self.cluster.acts.happen(node, "unreachable", f"no way to {self.head}, in {self.cluster.at}")
 
+    def lose(self) -> None:
+        """Say, once for each head, what nobody reports of what others have: the head lacks it, or may not send it."""
+        cluster, head = self.cluster, self.head
+        if (key := ("lacks", cluster.name, cluster.stage, head)) in cluster.acts.notes:
+            return
+        cluster.acts.notes[key] = True
+
+        def told(node: str, to: str) -> set[str]:
+            return set(cluster.workload.pack(node, to, self.states[node], cluster.modules).modules)
+
+        senders, own = self.senders(), told(head, head)
+        lost = set[str]().union(*(told(sender, sender) - (told(sender, head) & own) for sender in senders))
+        if lost:
+            names = ", ".join(name for name in cluster.modules if name in lost)
+            cluster.acts.happen(head, "lacks", f"{names}: nobody reports them while it is the head")
+
     def senders(self) -> list[str]:
         """In child order."""
         return [m for m in self.cluster.members if m in self.paths and m != self.head]
@@ -64,20 +80,20 @@ class Convoy(Generic[S]):
         """Each node sends one model, once those behind it have sent theirs."""
         behind = tree_of(self.paths)
 
-        def collect(node: str) -> Generator[Event, Any, tuple[dict[str, S], dict[str, S]]]:
-            """What came to a node, by sender, and what all those in it hold once it is merged at the head."""
+        def collect(node: str) -> Generator[Event, Any, tuple[dict[str, S], dict[str, tuple[str, ...]]]]:
+            """What came to a node, by sender, and which modules of each of those in it have come so far."""
             came: dict[str, S] = {}
-            kept: dict[str, S] = {}
+            within: dict[str, tuple[str, ...]] = {}
             for answer in (yield from together(self.cluster, [pass_on(other, node) for other in behind[node]])):
                 if answer:
                     sender, wire, theirs = answer
                     came[sender] = wire
-                    kept |= theirs
-            return came, kept
+                    within |= theirs
+            return came, within
 
-        def pass_on(node: str, to: str) -> Generator[Event, Any, tuple[str, S, dict[str, S]] | None]:
+        def pass_on(node: str, to: str) -> Generator[Event, Any, tuple[str, S, dict[str, tuple[str, ...]]] | None]:
             workload, modules, state = self.cluster.workload, self.cluster.modules, self.states[node]
-            came, kept = yield from collect(node)
+            came, within = yield from collect(node)
             if came:
                 if not (yield from computing(self.cluster, node, "merge", len(came) + 1)):
                     return None
@@ -88,9 +104,12 @@ class Convoy(Generic[S]):
             packet = workload.pack(node, to, state, modules)
             if not (yield from self.send(node, to, packet)):
                 return None
-            return node, packet.wire, {**kept, node: self.cluster.without_votes(node, to, self.states[node])}
+            whole = {**within, node: packet.modules}
+            return node, packet.wire, {m: tuple(x for x in has if x in packet.modules) for m, has in whole.items()}
 
-        self.arrived, self.kept = yield from collect(self.head)
+        self.arrived, through = yield from collect(self.head)
+        for member, came in through.items():  # the votes go where the modules went, and stay with what a relay lacks
+            self.kept[member] = self.cluster.without_votes(member, self.head, self.states[member], came)
 
     def merge(self) -> Generator[Event, Any, bool]:
         """The head merges by votes; if a report is due it takes over the votes of all. False: it is gone."""

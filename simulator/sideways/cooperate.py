@@ -50,6 +50,10 @@ class Cooperate(Generic[S]):
         """Whether a helper reports for those that it helps."""
         return self.result == "pooled"
 
+    def reports(self, members: Sequence[str]) -> int:
+        """How many there are at most of a cluster: helpers report for those whom they help if results are pooled."""
+        return sum(self.result == "back" or member not in self.helped for member in members)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Whom it names."""

@@ -37,7 +37,8 @@ class Relay(Generic[S]):
     - *broadcast*: whether the mean goes back always, never, or only in turns without a report ("between").
 
     The head's report carries the votes of all whose models arrived. Whoever cannot reach the head is left out, and a
-    happening says so; if the head itself is gone there is no report. *varying*: the links of a turn.
+    happening says so; if the head itself is gone there is no report. What the head does not hold is not reported, and a
+    happening says that, too; votes on it stay with their owners. *varying*: the links of a turn.
     """
 
     head: Head | Literal["first", "random", "best"] = "first"
@@ -46,13 +47,18 @@ class Relay(Generic[S]):
     broadcast: Broadcast = "always"
     varying: Varying = steady
     modules: tuple[str, ...] | None = None
-    for_others: ClassVar[bool] = True  # one reports for all
+    for_others: ClassVar[bool] = True
+    connected: ClassVar[bool] = True  # it takes a way from each to each
 
     def __post_init__(self) -> None:
         if isinstance(self.head, str) and self.head not in HEADS:
             raise ValueError(f"relay: head must be {', '.join(HEADS)} or a function, got {self.head!r}")
         if self.broadcast not in get_args(Broadcast):
             raise ValueError(f"relay: broadcast must be {', '.join(get_args(Broadcast))}, got {self.broadcast!r}")
+
+    def reports(self, members: Sequence[str]) -> int:
+        """One for all *members* of a cluster."""
+        return min(1, len(members))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +87,7 @@ class Relay(Generic[S]):
         radios = Radios(cluster.acts.env) if self.half_duplex else None
         convoy = Convoy(cluster, states, head, paths_to(graph, head), radios)
         convoy.miss(graph)
+        convoy.lose()
         yield from convoy.merging() if self.merge_at_relays else convoy.forwarding()
         if not (yield from convoy.merge()):
             return ()

@@ -185,7 +185,8 @@ def test_a_round_of_three_students_moves_and_sends_what_trains_and_no_more(home,
 def test_heads_alone_are_trained_on_features_that_are_kept(home):
     """The backbone runs once per sample, and keeping what it gives changes nothing."""
     path = scenario(home, "vilt", ("rounds: 1", "rounds: 2"), *NO_PROMPT, ("adapter, head", "head"))
-    kept, anew = (run(Scenario.load(path, {"cache": text})) for text in ("{memory: 1 MB}", "off"))
+    heads = {"stages": '[{name: federate, at: device, trainable: ["head.*"]}]'}
+    kept, anew = (run(Scenario.load(path, heads | {"cache": text})) for text in ("{memory: 1 MB}", "off"))
     sets = 3 + 3 + 1  # to train on, to be tested on, and the classroom's test; in two rounds
     assert (kept.manifest["cache_misses"], kept.manifest["cache_hits"]) == (sets, sets)
     pd.testing.assert_frame_equal(kept.metrics, anew.metrics)

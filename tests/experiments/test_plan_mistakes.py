@@ -72,8 +72,8 @@ def edufog(tmp_path, monkeypatch, capsys):
          "6: plan.classroom.modules.1: no stage trains head, so nobody has anything to merge; train it, or leave it "
          "out here"),
         ("wait: barrier", "wait: {first: 2}",
-         "7: plan.classroom.wait.first: the children of campus0/room0 meet their peers, and one of each cluster "
-         "reports (1 in all), so 2 can never arrive"),
+         "7: plan.classroom.wait.first: the children of campus0/room0 meet their peers, of whom 1 report, so 2 can "
+         "never arrive"),
         ("neighbours: ring", "neighbours: spanning",
          f"13: d2d.0: {ROOM}0: nobody knows where it is; give it x_metres and y_metres, or the scenario a radio with "
          "a room"),

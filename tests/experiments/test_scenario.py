@@ -108,6 +108,20 @@ def test_without_stages_the_leaves_train_what_is_merged_and_what_they_own(folder
     assert scenario.evaluate.tiers == ("classroom", "cloud")
 
 
+def test_what_a_model_keeps_at_the_leaves_is_trained_without_stages():
+    """Heads, adapters and a prompt that no tier lists are the devices' own; an encoder and a trunk stay as they are."""
+    scenario = Scenario.model_validate(
+        {
+            "title": "Personal heads",
+            "topology": {"kind": "classroom", "devices": 2},
+            "data": {"source": "campus"},
+            "model": {"tasks": ["answer"], "prompt": {"tokens": 1}, "adapters": {"width": 4, "last": 1}},
+            "plan": {"classroom": {"modules": ["encoder.record"]}},
+        }
+    ).resolved()
+    assert scenario.stages[0].trainable == ("encoder.record", "prompt", "adapter", "head.answer")
+
+
 def test_costs_only_leaves_nothing_to_learn_or_evaluate(folder):
     scenario = load(COSTS, folder)
     assert scenario.data is None

@@ -15,12 +15,12 @@ NODES = [f"pupil{i}" for i in range(8)]
 TRAIN = stage("federate", "device", FEDERATED, {})
 
 
-def learner(nodes=NODES, epochs=3):
+def learner(nodes=NODES, epochs=3, start=None, trained=TRAIN):
     data = study(nodes)
     holds = {node: frozenset(MODEL.held(c.train.inputs, c.train.targets)) for node, c in data.clients.items()}
     holds["cloud"] = frozenset(MODEL.held(SHAPES, TASKS))
-    out = Learner(MODEL, data, holds, {"federate": Recipe(Supervised(), AdamW(), epochs, 8)}, seed=1)
-    out.enter(TRAIN)
+    out = Learner(MODEL, data, holds, {"federate": Recipe(Supervised(), AdamW(), epochs, 8)}, seed=1, start=start)
+    out.enter(trained)
     return out
 
 
@@ -37,6 +37,16 @@ def test_nothing_is_scored_before_it_is_taught():
     assert not one.scorer.worth("pupil0")
     assert one.evaluate({"pupil0": start}) == []
     assert {score.task for score in one.evaluate({"pupil0": one.train("pupil0", start, 0)})} == set(TASKS)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["drawn", "given"])
+def test_a_head_that_nobody_trains_says_nothing_unless_its_weights_were_given(given):
+    some = stage("federate", "device", [name for name in FEDERATED if name != "head.outcome"], {})
+    one = learner(start=initial(MODEL, 5) if given else None, trained=some)
+    taught = one.train("pupil0", one.start("pupil0"), 0)
+    assert {score.task for score in one.evaluate({"pupil0": taught})} == set(TASKS) - (
+        {"outcome"} if not given else set()
+    )
 
 
 def test_training_is_charged_batch_by_batch():
