@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 import networkx as nx
 
 from experiments.scenario import Scenario
+from experiments.schema.algorithms import algorithm_of
 from experiments.schema.placing import in_stage
 from experiments.schema.plans import StageSpec
+from experiments.trial import tried
 from models.federation.algorithm import Algorithm, Setting
 from models.learner import Learner
 from models.model import module
@@ -36,6 +38,7 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
                 algorithm.check(Setting(learner.curriculum.recipe_in(stage), learner.model, learner.study.clients))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
+            _try_own(scenario, spec, learner, stage, key)
             _refuse_unsent(algorithm, name, stage)
             _refuse_idle(algorithm, name, stage, key)
             _refuse_uneven(learner.uniform, stage)
@@ -46,6 +49,15 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
 
 def _name(scenario: Scenario, spec: StageSpec) -> str:
     return " with ".join(one.name for one in spec.algorithm or scenario.learning.algorithm)
+
+
+def _try_own(scenario: Scenario, spec: StageSpec, learner: Learner, stage: Stage, key: str) -> None:
+    for one in spec.algorithm or scenario.learning.algorithm:
+        if one.folder:
+            try:
+                tried(learner, stage, algorithm_of((one,)), one.folder)
+            except ValueError as error:
+                raise ValueError(f"{key}: {one.name}: {error}") from error
 
 
 def _refuse_unsent(algorithm: Algorithm, name: str, stage: Stage) -> None:

@@ -76,8 +76,12 @@ class Ghost(Promise):
         super().__init__(keys, 0, Wave(over=True), _unknown)
 
 
+class UnknownError(RuntimeError):
+    """Somebody has asked for weights of which only the names are known."""
+
+
 def _unknown() -> Tensors:
-    raise RuntimeError("a replay has asked for weights that no checkpoint has given it")
+    raise UnknownError("a replay has asked for weights that no checkpoint has given it")
 
 
 def plain(tensors: Tensors) -> Tensors:

@@ -83,7 +83,8 @@ def paired(result: Any) -> tuple[Tensors, Extra]:
         tensors, extra = result
         if isinstance(tensors, Mapping) and isinstance(extra, Mapping):
             return tensors, extra
-    raise ValueError(f"a local rule must give two mappings, weights and extra; got {type(result).__name__}")
+    got = "one" if isinstance(result, Mapping) else type(result).__name__
+    raise ValueError(f"a local rule must give two mappings, weights and extra ({{}} or state.extra); got {got}")
 
 
 def plainly(state: State, train: Trainer) -> tuple[Tensors, Extra]:

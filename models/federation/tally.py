@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,10 +122,16 @@ def tallied(
     needs = [state.tensors for state in states]
     needs += [values for state in states for values in state.extra.values()]
     needs += [state.base.tensors for state in states if state.base is not None]
-    both = cache(lambda: compute(tally))
+    both = cache(lambda: _two(compute(tally)))
     tensors = lazily(own.tensors, needs, lambda: {**{key: own.tensors[key] for key in own.tensors}, **both()[0]})
     new = {name: lazily(tuple(keys), needs, _named(both, name)) for name, keys in (extra or {}).items()}
     return replace(own, tensors=tensors, extra={**own.extra, **new} if new else own.extra)
+
+
+def _two(result: Any) -> Result:
+    if isinstance(result, tuple) and len(result) == 2:
+        return result
+    raise ValueError("a merge rule must give two mappings, weights and extra ({}, if it has none)")
 
 
 def _named(both: Callable[[], Result], name: str) -> Callable[[], Tensors]:
