@@ -17,7 +17,7 @@ from experiments.ledger import cause_rows, node_rows
 from experiments.manifest import begun, figures, now
 from experiments.recorded import Recorded
 from experiments.scenario import Problem, Scenario, ScenarioError
-from experiments.simulation import known_after
+from experiments.simulation import known_after, tell_diverged
 from experiments.store import SCENARIO, Store, UnusableError, locked
 from experiments.wall import Wall
 from simulator.records import Happening, Log, Span
@@ -217,6 +217,7 @@ class Course:
                 raise UnusableError("the replay is over before the round at which the run was saved")
             if learner:
                 learner.settle()  # every training that took place is run, whether anybody looks at it or not
+                tell_diverged(self.built, self.log, states)
             return states, node_rows(self.built.hierarchy, self.log)
 
     def _on_round(self, round_: int, log: Log) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from experiments.build import Built
 from experiments.collector import seldom_collecting
 from experiments.ledger import node_rows
 from experiments.scenario import Problem, ScenarioError
-from simulator.records import Log
+from simulator.records import Happening, Log
 from simulator.run import federation
 
 OnRound = Callable[[int, Log], None]
+FEW = 1000  # nodes: of more, those that train are not looked at
 
 
 def simulated(built: Built, log: Log, on_round: OnRound = lambda round_, log: None) -> list[dict[str, Any]]:
@@ -40,3 +41,13 @@ def known_after(built: Built, log: Log, on_round: OnRound) -> dict[str, Any]:
     except ValueError as error:  # figures that do not go together, which shows only where they meet
         raise ScenarioError([Problem("", "", str(error))]) from error
     return states
+
+
+def tell_diverged(built: Built, log: Log, states: Mapping[str, Any]) -> None:
+    """A happening for each node whose weights are not finite at the end."""
+    from models.scoring import diverged
+
+    assert built.study is not None
+    looked = {node: states[node] for node in states if len(states) <= FEW or node not in built.study.clients}
+    what = "its weights are not all finite: the learning has diverged"
+    log.happenings.extend(Happening(log.end_s, node, "not_finite", what) for node in diverged(looked))

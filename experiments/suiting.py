@@ -42,6 +42,7 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
             _refuse_unsent(algorithm, name, stage)
             _refuse_idle(algorithm, name, stage, key)
             _refuse_uneven(learner.uniform, stage)
+            found += _liars(algorithm, learner, stage)
             found += _few(algorithm, name, tree, stage, key)
             found += _apart(learner, tree, stage)
     return tuple(found)
@@ -49,6 +50,14 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
 
 def _name(scenario: Scenario, spec: StageSpec) -> str:
     return " with ".join(one.name for one in spec.algorithm or scenario.learning.algorithm)
+
+
+def _liars(algorithm: Algorithm, learner: Learner, stage: Stage) -> Iterator[Happening]:
+    """Those that an attack among the local rules makes liars of."""
+    flips = getattr(algorithm.local, "flips", None)
+    for client in learner.study.clients:
+        if flips and flips(client, learner.seed):
+            yield client, "liar", f"reverses what it has learned in stage {stage.name}"
 
 
 def _try_own(scenario: Scenario, spec: StageSpec, learner: Learner, stage: Stage, key: str) -> None:

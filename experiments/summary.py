@@ -91,6 +91,8 @@ def _remarks(result: Result) -> Iterator[str]:
         yield f"{rounds} had no arrivals: nobody was there, or in time (events.csv)"
     if late := by_kind["late"]:
         yield f"{len(late)} reports came too late to be merged, of {len(set(late))} nodes (events.csv)"
+    if lost := by_kind["not_finite"]:
+        yield f"the learning diverged: weights of {len(lost)} nodes are not finite (events.csv); lower the step size"
     if few := set(by_kind["few_reports"]):
         yield f"{len(few)} nodes merge fewer reports than their algorithm takes (events.csv)"
     if stale := by_kind["stale"]:

@@ -8,7 +8,13 @@ from collections.abc import Collection, Iterable, Mapping
 from models.data.samples import Samples, Study
 from models.evaluation import Predict, Score, evaluate
 from models.model import Model, Tensors, module
-from models.states import State
+from models.states import State, plain
+
+
+def diverged(states: Mapping[str, State]) -> list[str]:
+    """Nodes whose weights are not all finite, of those whose weights are at hand."""
+    at_hand = ((node, plain(state.tensors)) for node, state in states.items())
+    return [n for n, own in at_hand if type(own) is dict and not all(bool(w.isfinite().all()) for w in own.values())]
 
 
 class Scorer:

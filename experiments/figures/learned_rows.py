@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.lines import Line2D
 
 from experiments.figures import style
+from experiments.figures.bars import reach
 
 Row = Mapping[str, Any]
 MARKS = (("s", style.BLACK), ("o", style.BLUE), ("^", style.ORANGE), ("D", style.GREEN))
@@ -18,10 +19,13 @@ PANEL, LEFT, GAP = 26.0, 11.0, 3.5  # mm
 
 @rc_context(style.RC)
 def draw_rows(folder: Path, name: str, rows: Sequence[Row], costs: Mapping[str, str], tasks: Sequence[str]) -> None:
-    """Accuracy of the servers over each of *costs* (column to label); rows with D2D are hollow, beside their like."""
+    """Accuracy of the servers over each of *costs* (column to label); rows with D2D are hollow, beside their like.
+
+    Bars are the intervals of the paired differences to the star, which has none.
+    """
     looks = dict(zip(dict.fromkeys(map(_alike, rows)), MARKS, strict=False))
     handles = [_mark(looks[_alike(row)], row) for row in rows]
-    legend = style.Legend(handles, [str(row["row"]).replace("_", " ") for row in rows], handle=3)
+    legend = style.Legend(handles, list(map(_label, rows)), handle=3)
     above, width = legend.height + 3, (style.WIDTH - LEFT - GAP - 2) / len(costs)
     figure = style.sheet(above + len(tasks) * (PANEL + GAP) + 6)
     legend.draw(figure)
@@ -32,6 +36,10 @@ def draw_rows(folder: Path, name: str, rows: Sequence[Row], costs: Mapping[str, 
                 mark = _mark(looks[_alike(row)], row)
                 mark.set_data([row[cost]], [row[f"servers {task}"]])
                 ax.add_line(mark)
+                below, over = reach(row, f"{task} - star")
+                if over:
+                    x, y, colour = row[cost], row[f"servers {task}"], looks[_alike(row)][1]
+                    ax.errorbar(x, y, yerr=[[below], [over]], color=colour, lw=0.8, capsize=1.5, capthick=0.8)
             ax.margins(0.12)
             ax.autoscale_view()
             ax.set_xlim(left=0)
@@ -48,6 +56,12 @@ def draw_rows(folder: Path, name: str, rows: Sequence[Row], costs: Mapping[str, 
 def _alike(row: Row) -> str:
     """The row with the same learning."""
     return str(row["row"]).replace("_d2d", "")
+
+
+def _label(row: Row) -> str:
+    name, _, every = _alike(row).removeprefix("hfedfm_").partition("_")
+    alike = f"E = {name}" if name.isdigit() else f"{name} {every}".strip()
+    return alike + (" + D2D" if row["row"] != _alike(row) else "")
 
 
 def _mark(look: tuple[str, str], row: Row) -> Line2D:

@@ -60,7 +60,7 @@ def options_of(question: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--quick", action="store_true", help="a small version, in seconds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="also write answer.json and pictures there")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write answer.json there, and pictures if it has any")
     return parser
 
 

@@ -100,7 +100,8 @@ def draw(folder: Path, rows: Sequence[Row], quick: bool) -> None:
     """Accuracy over time at the longest latency of the *rows*."""
     last = rows[-1]["latency"]
     curves = {way: [result(way, last, seed).metrics for seed in seeds(quick)] for way in WAYS}
-    draw_races(folder, "delay_aware", curves, "accuracy on held-out digits")
+    time = f"simulated time (s), one-way latency {LATENCIES[last]:g} s"
+    draw_races(folder, "delay_aware", curves, "accuracy on held-out digits", time=time)
 
 
 if __name__ == "__main__":

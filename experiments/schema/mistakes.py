@@ -47,7 +47,7 @@ def told(error: ValidationError, model: type[BaseModel]) -> list[tuple[Keys, str
 def _told(error: ErrorDetails, model: type[BaseModel]) -> tuple[Keys, str]:
     if error["type"] == "extra_forbidden":
         *above, key = error["loc"]
-        return (*_keys(above), key), "unknown key" + nearest(str(key), _fields_at(model, above))
+        return (*_keys(above), key), "unknown key" + _instead(model, above, str(key))
     keys = _keys(error["loc"])
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return _kind_told(error, keys, model)
@@ -140,3 +140,19 @@ def _at(annotation: Any, steps: Sequence[str | int]) -> Any:
 def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
     found = _at(model, steps)
     return [f for _, kind in _members(found) if hasattr(kind, "model_fields") for f in kind.model_fields]
+
+
+def _instead(model: type[BaseModel], above: Sequence[str | int], key: str) -> str:
+    """What was perhaps meant by an unknown *key*: one beside it, the same in another section, or else all beside it."""
+    known = _fields_at(model, above)
+    if near := nearest(key, known):
+        return near
+    if above and key in model.model_fields:
+        return f"; did you mean {key!r} at the top?"
+    for name, field in model.model_fields.items():
+        for _, kind in _members(field.annotation) if (name,) != _keys(above)[:1] else ():
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
+                return f"; did you mean '{name}.{key}'?"
+    if "algorithm" in known:
+        return f"; a knob goes with its algorithm: {{name: ..., {key}: ...}}"
+    return f"; there are {', '.join(known)}" if known else ""

@@ -30,7 +30,9 @@ def share(algorithm: str, **knobs: float) -> None:
 
 
 def count(algorithm: str, least: int, **knobs: int) -> None:
-    """All whole numbers, *least* or more."""
+    """All whole numbers, *least* or more, and below 2^31."""
     for name, value in knobs.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{algorithm}: {name} must be a whole number, {least} or more, got {value}")
+        if value >= 2**31:
+            raise ValueError(f"{algorithm}: {name} must be below 2^31, got {value}")

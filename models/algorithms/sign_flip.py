@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from torch import Tensor
 
@@ -38,21 +39,25 @@ class Flipping:
         """Whether a node is one of them: the same in every round and stage of a run."""
         if isinstance(self.clients, float):
             return bool(stream(seed, "sign_flip", node).random() < self.clients)
-        return node in self.clients
+        return any(fnmatchcase(node, pattern) for pattern in self.clients)
 
     def check(self, setting: Setting) -> None:
-        """ValueError for a name that no client has."""
+        """ValueError for a name or pattern that fits no client."""
         for name in () if isinstance(self.clients, float) else self.clients:
-            if name not in setting.clients:
+            if not any(fnmatchcase(client, name) for client in setting.clients):
                 example = next(iter(setting.clients), "none")
-                raise ValueError(f"sign_flip: clients: there is no client {name!r}; one is {example}")
+                raise ValueError(
+                    f"sign_flip: clients: {name!r} is no client, which are those that train; one is {example}, and "
+                    "patterns such as 'campus0/room0/*' name several"
+                )
 
 
 def sign_flip(clients: float | Sequence[str] = 0.2, scale: float = 1.0) -> Algorithm:
     """Sign flipping, an attack: some send the reverse of their update (Li et al. 2019, arXiv 1811.03761).
 
-    *clients* are the names of those, or the share of which each is one, drawn from the run's seed node by node (so that
-    their number varies). *scale*: how many times their update they go back. Goes with every merge rule and uplink.
+    *clients* are the names or patterns of those, or the share of which each is one, drawn from the run's seed node by
+    node (so that their number varies). *scale*: how many times their update they go back. Goes with every merge rule
+    and uplink.
     """
     positive("sign_flip", scale=scale)
     if isinstance(clients, int | float) and not isinstance(clients, bool):

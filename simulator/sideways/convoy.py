@@ -20,7 +20,10 @@ S = TypeVar("S")
 
 @dataclass(slots=True)
 class Convoy(Generic[S]):
-    """Models on their way to a *head*: what *arrived* there, and what each sender holds once it is merged (*kept*)."""
+    """Models on their way to a *head*: what *arrived* there, and what each sender holds once it is merged (*kept*).
+
+    *sent* is what each held when it packed: who has left since, and was asked anew, may hold another model by then.
+    """
 
     cluster: Cluster[S]
     states: MutableMapping[str, S]
@@ -29,6 +32,7 @@ class Convoy(Generic[S]):
     radios: Radios | None
     arrived: dict[str, S] = field(default_factory=dict)
     kept: dict[str, S] = field(default_factory=dict)
+    sent: dict[str, S] = field(default_factory=dict)
 
     def miss(self, graph: nx.DiGraph) -> None:
         """Say who has no way to the head."""
@@ -67,11 +71,12 @@ class Convoy(Generic[S]):
         def carry(sender: str) -> Generator[Event, Any, None]:
             if not (yield from computing(self.cluster, sender, "pack")):
                 return
-            packet = self.cluster.workload.pack(sender, self.head, self.states[sender], self.cluster.modules)
+            state = self.sent[sender] = self.states[sender]
+            packet = self.cluster.workload.pack(sender, self.head, state, self.cluster.modules)
             for a, b in pairwise(self.paths[sender]):
                 if not (yield from self.send(a, b, packet)):
                     return
-            kept = self.cluster.without_votes(sender, self.head, self.states[sender])
+            kept = self.cluster.without_votes(sender, self.head, state)
             self.arrived[sender], self.kept[sender] = packet.wire, kept
 
         yield from together(self.cluster, [carry(sender) for sender in self.senders()])
@@ -93,6 +98,7 @@ class Convoy(Generic[S]):
 
         def pass_on(node: str, to: str) -> Generator[Event, Any, tuple[str, S, dict[str, tuple[str, ...]]] | None]:
             workload, modules, state = self.cluster.workload, self.cluster.modules, self.states[node]
+            self.sent[node] = state
             came, within = yield from collect(node)
             if came:
                 if not (yield from computing(self.cluster, node, "merge", len(came) + 1)):
@@ -109,7 +115,7 @@ class Convoy(Generic[S]):
 
         self.arrived, through = yield from collect(self.head)
         for member, came in through.items():  # the votes go where the modules went, and stay with what a relay lacks
-            self.kept[member] = self.cluster.without_votes(member, self.head, self.states[member], came)
+            self.kept[member] = self.cluster.without_votes(member, self.head, self.sent[member], came)
 
     def merge(self) -> Generator[Event, Any, bool]:
         """The head merges by votes; if a report is due it takes over the votes of all. False: it is gone."""
@@ -119,8 +125,7 @@ class Convoy(Generic[S]):
             if not (yield from computing(cluster, head, "merge", len(received))):
                 return False
             states[head] = cluster.merged(head, states[head], received)
-            if cluster.due:
-                states.update(self.kept)
+            states.update({m: kept for m, kept in self.kept.items() if states[m] is self.sent[m]})
         return head in cluster.here()
 
     def send_back(self, onward: Mapping[str, Sequence[str]]) -> Generator[Event, Any, None]:

@@ -67,7 +67,7 @@ KEYS_AND_TYPES = [
     ("title: A", "seed: -1\ntitle: A", ["1: seed: must be >= 0, got -1"]),
     ("title: A", "plots: 1\ntitle: A", ["1: plots: expected true or false, got 1"]),
     ("title: A", "title: B\ntitle: A", ["2: title: duplicate key; it is on line 1 already"]),
-    ("title: A", "xyz: 1\ntitle: A", ["1: xyz: unknown key"]),
+    ("title: A", "xyz: 1\ntitle: A", ["1: xyz: unknown key; there are " + ", ".join(Scenario.model_fields)]),
     ("classrooms: 4", "clasrooms: 4", [
         "2: topology.classrooms: is missing", "2: topology.clasrooms: unknown key; did you mean 'classrooms'?"]),
     ("kind: district", "kind: distrct", ["2: topology.kind: unknown kind 'distrct'; did you mean 'district'?"]),
@@ -95,7 +95,7 @@ KEYS_AND_TYPES = [
     ("rounds: 5", "wait: {deadline: 10 W}", [
         "7: plan.cloud.wait.deadline: '10 W' is a power; expected seconds, such as 5 ms"]),
     ("rounds: 5", "wait: {deadline: 0}", ["7: plan.cloud.wait.deadline: must be > 0, got 0"]),
-    ("rounds: 5", "wait: {first: 2, of: 3}", ["7: plan.cloud.wait.of: unknown key"]),
+    ("rounds: 5", "wait: {first: 2, of: 3}", ["7: plan.cloud.wait.of: unknown key; there are first"]),
     ("rounds: 5", "wait: {deadline: 3 s, first: 2}", [
         "7: plan.cloud.wait: give exactly one of deadline, first, not 2"]),
     ("rounds: 5", "wait: forever", [

@@ -5,6 +5,7 @@ import pytest
 from experiments.build import build
 from experiments.run import run
 from experiments.scenario import Scenario, ScenarioError
+from models.algorithms.sign_flip import sign_flip
 
 STAR = {
     "title": "Six clients that can hear each other",
@@ -88,3 +89,19 @@ def test_modules_whose_owners_are_not_linked_are_told():
         if name in told:
             assert told[name] == ("campus0/room0", "unlinked")
     assert told
+
+
+@pytest.mark.parametrize("clients", [["tablet[13]"], 0.5])
+def test_who_lies_is_told(clients):
+    built = build(scenario({"modules": ["*"]}, {"name": "sign_flip", "clients": clients}))
+    rule = sign_flip(clients).local
+    expected = [f"tablet{i}" for i in range(6) if rule.flips(f"tablet{i}", 0)]
+    assert [node for node, kind, _ in built.happenings if kind == "liar"] == expected
+    assert 0 < len(expected) < 6
+
+
+def test_learning_that_diverges_is_told():
+    """Steps so large that weights overflow; with small ones nothing is told."""
+    for rate, nodes in ((1e30, {"cloud", *(f"tablet{i}" for i in range(6))}), (0.1, set())):
+        log = run(scenario({"modules": ["*"]}, optimizer={"name": "sgd", "lr": rate})).log
+        assert {it.node for it in log.happenings if it.kind == "not_finite"} == nodes

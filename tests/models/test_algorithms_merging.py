@@ -258,6 +258,16 @@ def test_krum_takes_those_with_the_nearest_others():
     assert weights(krum(faults), own(*range(5)), votes) == rows[best[0]].tolist()
 
 
+@pytest.mark.parametrize(("faults", "chosen"), [(1, 0.0), (0, 1.0)])
+def test_krum_counts_n_less_faults_less_two(faults, chosen):
+    """Of -1, 0, 1, 4 and 10 the scores (Blanchard et al. 2017) are the squared distances to the 5 - f - 2 nearest.
+
+    To two: 5, 2, 5, 25, 117. To three: 1 + 4 + 25 = 30, 1 + 1 + 16 = 18, 1 + 4 + 9 = 14, 50 and 217.
+    """
+    votes = [vote(str(value), value) for value in (10.0, 1.0, -1.0, 4.0, 0.0)]
+    assert weights(krum(faults), own(9.0), votes) == [chosen]
+
+
 def test_norm_clip():
     """(3, 4) is 5 long and becomes 2 long, (0, 1) stays; where nothing is clipped it is the mean, bit for bit."""
     state, votes = own(1.0, 1.0), [vote("a", 4.0, 5.0, votes=1.0), vote("b", 1.0, 2.0, votes=3.0)]

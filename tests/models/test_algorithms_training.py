@@ -5,9 +5,23 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from quadratics import BIAS, RATE, bias, federation, learner, step
+from quadratics import BIAS, RATE, bias, federation, learner, samples, star, step
 
-from models import SGD, AdamW, Node, Vote
+from models import (
+    SGD,
+    AdamW,
+    Client,
+    Learner,
+    LinearModel,
+    Node,
+    Recipe,
+    Samples,
+    Study,
+    Supervised,
+    Task,
+    Vote,
+    initial,
+)
 from models.algorithms.afl import MIXTURE, afl
 from models.algorithms.dfl import dfl
 from models.algorithms.ditto import OWN, ditto
@@ -18,6 +32,7 @@ from models.algorithms.mlpfl import mlpfl
 from models.algorithms.qffl import qffl
 from models.algorithms.scaffold import ALL, scaffold
 from models.algorithms.scaffold import OWN as VARIATE
+from models.federate import Federation
 
 TWO = {"a": [1.0], "b": [4.0] * 3}
 UNEQUAL = {"a": [1.0] * 2, "b": [4.0] * 8}  # 1 and 4 steps an epoch at a batch size of 2
@@ -67,6 +82,33 @@ def test_scaffold_by_hand(server_lr):
     assert states["school"].extra[ALL][BIAS].item() == pytest.approx(c, rel=1e-12)
     for name in own:
         assert states[name].extra[VARIATE][BIAS].item() == pytest.approx(own[name], rel=1e-13)
+
+
+def test_scaffold_has_no_variate_where_no_loss_reaches():
+    """Only b has the other task: a's c_i of that head, as the gradient that it stands for, is 0, and c half of b's."""
+    names, target, steps, rounds = ("score", "more"), 4.0, 2, 3
+    model, key = LinearModel({"record": (1,)}, {name: Task(name) for name in names}), "head.more/bias"
+    both = Samples(samples(target).inputs, dict.fromkeys(names, samples(target).targets["score"]))
+    data, modules = {"a": Client(samples(1.0), samples(1.0)), "b": Client(both, both)}, tuple(model.modules)
+    start, depths = initial(model, 0, torch.float64), {"school": 0, "a": 1, "b": 1}
+    recipe = Recipe(Supervised(), SGD(RATE), steps, 4, trainable=frozenset(modules))
+    how = {"algorithms": {"f": scaffold()}, "depths": depths, "start": start}
+    study = Study({"record": (1,)}, model.tasks, data, both)
+    whole = Learner(model, study, dict.fromkeys(depths, tuple(start)), {"f": recipe}, **how)
+    plan = {"school": SimpleNamespace(modules=modules, rounds=rounds)}
+    stage = SimpleNamespace(name="f", at="device", trainable=modules, plan=plan)
+    states = Federation(star(data), whole, [stage]).run()
+    x = c = own = 0.0
+    for _ in range(rounds):
+        y = x
+        for _ in range(steps):
+            y -= RATE * (2 * (y - target) - own + c)
+        change = (x - y) / (steps * RATE) - c
+        x, c, own = y, c + change / 2, own + change
+    assert states["school"].tensors[key].item() == pytest.approx(x, rel=1e-13)
+    assert states["school"].extra[ALL][key].item() == pytest.approx(c, rel=1e-12)
+    assert states["b"].extra[VARIATE][key].item() == pytest.approx(own, rel=1e-13)
+    assert states["a"].extra[VARIATE][key].item() == 0.0
 
 
 def test_scaffold_ends_where_fedavg_does_not():

@@ -195,6 +195,28 @@ def test_what_was_left_out_counts_once_however_much_of_a_model_is_taken_over(mix
             assert torch.equal(state.extra["unsent"][key], lost[key])
 
 
+@pytest.mark.parametrize("said", [(), (BODY,), (HEAD,)])
+def test_what_has_no_votes_goes_up_as_it_is(said):
+    """Nobody counts it: what an earlier report left out of it waits, and its numbers are none of the update's."""
+    study = Study({"x": (5,)}, TASKS, clients("a"), samples(np.random.default_rng(1), 8))
+    how = {"algorithms": {"f": topk(0.1)}, "depths": {"cloud": 0, "a": 1}, "start": START}
+    learner = Noting(MODEL, study, dict.fromkeys(("cloud", "a"), tuple(START)), {"f": RECIPE}, **how)
+    learner.enter(stage(1))
+    down = [Vote("cloud", learner.start("cloud"))]
+    state = learner.pack("a", "cloud", learner.train("a", learner.start("a"), 0), MODULES).kept
+    state = learner.merge("a", state, down, MODULES, "down")
+    owed, trained = state.extra["residual"], learner.train("a", state, 1).tensors
+    ends = {key: trained[key] if key.startswith(said) else START[key] for key in START}
+    packed = learner.pack("a", "cloud", replace(state, tensors=ends, samples=dict.fromkeys(said, 9)), MODULES)
+    update = {key: ends[key] - START[key] + owed[key] for key in START if key.startswith(said)}
+    decoded = topk(0.1).uplink(update, np.random.default_rng(0)) if update else {}
+    left = learner.merge("a", packed.kept, down, MODULES, "down").extra["residual"]
+    for key, value in START.items():
+        assert torch.equal(packed.wire.tensors[key], value + decoded.get(key, 0.0))
+        assert torch.equal(left[key], update[key] - decoded[key] if key in update else owed[key])
+        assert owed[key].abs().max() > 0
+
+
 @pytest.mark.parametrize("levels", [1, 4, 16])
 def test_qsgd_is_right_on_average_and_bounded(levels):
     """E Q = x and E ||Q - x||^2 <= min(d / s^2, sqrt(d) / s) ||x||^2; 3,000 draws."""

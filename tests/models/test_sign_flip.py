@@ -23,6 +23,11 @@ def test_a_flipper_goes_back_by_its_update():
         assert flipped(clients=["c"], scale=scale) == pytest.approx(WEIGHTS * (1 + 2 - scale * 4) / 3, abs=1e-12)
 
 
+def test_a_pattern_names_several():
+    rule = sign_flip(["room0/*", "room1/b"]).local
+    assert [rule.flips(node, 1) for node in ("room0/a", "room0/b", "room1/a", "room1/b")] == [True, True, False, True]
+
+
 def test_the_update_is_of_what_came_down():
     first = WEIGHTS * (1 + 2 - 4) / 3
     steps = [step(first, target) - first for target in (1.0, 2.0, 4.0)]

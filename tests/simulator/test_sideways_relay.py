@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import simpy
 
+from simulator import FirstOf, Plan, Stage, TierPlan
 from simulator.costs import Costs
+from simulator.presence import Timetable, Windows
+from simulator.run import federation
 from simulator.sideways.radios import Radios
 from simulator.sideways.relay import Relay
 from simulator.workloads import Size
 from tests.simulator.vectors import NBYTES, Copy, Vectors, friends, meet
-from tests.simulator.worlds import device, wire
+from tests.simulator.worlds import device, times, wire
 from topologies.hierarchy import Hierarchy
 from topologies.profiles import LinkProfile
 from topologies.relays import Given
@@ -195,6 +198,30 @@ def test_who_cannot_reach_the_head_in_this_turn_is_left_out():
     met = meet(tree, Relay(varying=Flickering(1e-9)), THREE, due=True)
     assert met.kinds() == [("b", "unreachable"), ("c", "unreachable")]
     assert met.reports[0].state == THREE["a"]
+
+
+@pytest.mark.parametrize(("every", "reported"), [({"m": 2}, 8.0), ({}, 10.0)])
+def test_who_came_back_keeps_what_it_has_learned_since(every, reported):
+    """At 3 s c's model is at the head, a; c leaves, is asked anew, and has reported half a second before b's is there.
+
+    It is asked anew when d has trained, at 6 s, or has reported that, at 7.
+    """
+
+    class Untrained(Vectors):
+        def start(self, node):
+            return Copy(np.zeros(1), 0.0)
+
+    tree = Hierarchy("room", "room")
+    for name, seconds, cluster in (("a", 1, "x"), ("b", 1, "x"), ("c", 1, "x"), ("d", 5, "y")):
+        tree.add(name, "room", "device", device(1 / seconds), wire(64), cluster=cluster)
+    tree.connect("b", "a", wire(64 / (reported + 0.5 - 2.0)))
+    tree.connect("c", "a", wire(64))
+    peers, away = Relay(broadcast="never"), Timetable(Windows(((0.0, 4.0), (5.0, 99.0))), frozenset("c"))
+    plan = Plan(room=TierPlan(("m",), 3, FirstOf(1), late="keep", every=every, peers=peers))
+    stage, model = Stage("s", plan, trainable=("m",)), Untrained(training=1.0)
+    log, states = federation(tree, model, [stage], final_broadcast=False, presence=away)
+    assert times(log, node="c", activity="up", kind="transmit") == [(reported - 1, reported)]
+    assert states["c"] == Copy(np.array([1.0 + 10.0]), 0.0)
 
 
 def test_what_cannot_be_done_is_refused_before_the_run():
