@@ -19,6 +19,7 @@ from experiments.schema.foundations import VqaData
 from experiments.schema.mistakes import Keys, nearest
 from experiments.schema.places import AnyTopology, DataSchools, Rosters, Star, TopologyFile
 from experiments.schema.plan_checks import (
+    carbon_followed,
     pattern_problems,
     plan_problems,
     plans_for_algorithms,
@@ -260,5 +261,6 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     something_to_do,
     stages_agree,
     untrained,
+    carbon_followed,
     plans_for_algorithms,
 )

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from experiments.schema.algorithms import AlgorithmSpec, needs
 from experiments.schema.mistakes import Keys, nearest
+from experiments.schema.physics import CostsSpec
 from experiments.schema.places import AnyTopology
-from experiments.schema.plans import SELECT, First, StageSpec, TierPlanSpec
+from experiments.schema.plans import SELECT, CarbonAwareSpec, First, StageSpec, TierPlanSpec
 from experiments.schema.sections import Learning
 from experiments.schema.subjects import CampusData, Data, M3TModel, Model
 
@@ -79,14 +80,27 @@ def _part_problems(spec: TierPlanSpec, model: Model, keys: Keys) -> Problems:
         yield from pattern_problems(spec.peers.modules or (), model, (*keys, "peers", "modules"))
 
 
+def _plans(plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> list[tuple[Keys, dict[str, TierPlanSpec]]]:
+    """The plan that stages share, if some do, and those of their own."""
+    own: list[tuple[Keys, dict[str, TierPlanSpec]]] = [
+        (("stages", place, "plan"), stage.plan) for place, stage in enumerate(stages) if stage.plan
+    ]
+    return [(("plan",), plan), *own] if not stages or any(stage.plan is None for stage in stages) else own
+
+
+def carbon_followed(costs: CostsSpec, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
+    """Who is asked by grams of CO2 that nobody counts."""
+    for keys, given in _plans(plan, stages) if costs.carbon is None else ():
+        for tier, spec in given.items():
+            if isinstance(spec.select, CarbonAwareSpec):
+                what = "goes by grams of CO2, which costs.carbon would tell; give it, or take energy"
+                yield (*keys, tier, "select", "carbon"), what
+
+
 def untrained(model: Model, plan: dict[str, TierPlanSpec], stages: tuple[StageSpec, ...]) -> Problems:
     """Modules that travel and that no stage trains; without stages the only one trains all that travels."""
     trained = {name for stage in stages for name in resolve(stage.trainable, model.modules)}
-    plans: list[tuple[Keys, dict[str, TierPlanSpec]]] = [
-        (("stages", place, "plan"), stage.plan) for place, stage in enumerate(stages) if stage.plan
-    ]
-    shared = [(("plan",), plan)] if any(stage.plan is None for stage in stages) else []
-    for keys, given in shared + plans:
+    for keys, given in _plans(plan, stages) if stages else ():
         for tier, spec in given.items():
             for place, pattern in enumerate(spec.modules):
                 matched = resolve([pattern], model.modules)

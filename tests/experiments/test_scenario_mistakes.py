@@ -111,6 +111,8 @@ KEYS_AND_TYPES = [
         "7: plan.cloud.select.random: is missing",
         "7: plan.cloud.select.randm: unknown key; did you mean 'random'?"]),
     ("rounds: 5", "select: {random: all}", ["7: plan.cloud.select.random: expected a whole number, got 'all'"]),
+    ("rounds: 5", "select: {carbon: 1}", [
+        "7: plan.cloud.select.carbon: goes by grams of CO2, which costs.carbon would tell; give it, or take energy"]),
     ("rounds: 5", "select: 2", [
         "7: plan.cloud.select: expected everyone or one of {random: 10}, {deadline: 30 s}, {utility: 10}, "
         "{energy: 10}, {carbon: 10}, {fair: 10}, got 2"]),
