@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,13 @@ def ask(
     except ScenarioError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    keep(rows, options)
+    with suppress(BrokenPipeError):  # whoever reads has seen enough
+        keep(rows, options)
+        if not options.json:
+            show(question, rows)
+        sys.stdout.flush()
     if options.out:
         draw(options.out, rows, options.quick)
-    if not options.json:
-        show(question, rows)
 
 
 def _made(folder: Path) -> None:
@@ -80,8 +83,8 @@ def show(title: str, rows: Sequence[Row]) -> None:
     table = Table(Column(names[0], no_wrap=True), *names[1:], title=title, title_justify="left", box=None)
     for row in rows:
         table.add_row(*(_cell(row.get(name, "")) for name in names))
-    console = Console(width=max(120, Console().width))
-    console.print(table)
+    console = Console()
+    Console(width=max(120, console.width) if console.is_terminal else 200).print(table)
 
 
 def _cell(value: Any) -> str:
