@@ -96,12 +96,15 @@ def check(scenario: ScenarioFile, settings: Settings = None, seed: Seed = None) 
     """Say what is wrong in a scenario, all at once, or that nothing is."""
     from experiments.build import build
     from experiments.schema.placing import placed
+    from experiments.summary import beforehand
 
     path, loaded = _load(scenario, settings, seed)
     with placed(path, settings or ()):
         built = build(loaded)
     tree = built.hierarchy
     print(f"{path}: fine ({loaded.title}, {len(tree)} nodes, one of them {next(iter(tree.lowest))})")
+    for line in beforehand(built.happenings):
+        print(line)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import math
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,16 @@ def _scores(result: Result) -> Table | None:
     return table
 
 
+def beforehand(happenings: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """What is known before a run, a line for each kind: its first node, and how many more there are."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for node, kind, detail in happenings:
+        by_kind[kind].append(f"{node}: {detail}")
+    for kind, told in by_kind.items():
+        more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
+        yield f"{kind.replace('_', ' ')}: {told[0]}{more}"
+
+
 def _remarks(result: Result) -> Iterator[str]:
     """What did not go as planned, a line each."""
     by_kind: dict[str, list[str]] = defaultdict(list)
@@ -95,6 +105,10 @@ def _remarks(result: Result) -> Iterator[str]:
         yield f"the learning diverged: weights of {len(lost)} nodes are not finite (events.csv); lower the step size"
     if few := set(by_kind["few_reports"]):
         yield f"{len(few)} nodes merge fewer reports than their algorithm takes (events.csv)"
+    if lacking := set(by_kind["lacks"]):
+        yield f"{len(lacking)} heads lack modules of their clusters, which nobody reports then (events.csv)"
+    if unlinked := by_kind["unlinked"]:
+        yield f"{len(unlinked)} times modules are held by parts of a cluster with no link between (events.csv)"
     if stale := by_kind["stale"]:
         yield f"{len(stale)} reports were of an old model when they were merged (events.csv)"
     if result.built.learner and not result.manifest["client_updates"]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.summary import cached
+from experiments.summary import beforehand, cached
 
 KEPT = {"cache_hits": 30, "cache_misses": 10, "cache_bytes": 2_500_000, "cache_spilled_bytes": 0}
 
@@ -24,3 +24,9 @@ KEPT = {"cache_hits": 30, "cache_misses": 10, "cache_bytes": 2_500_000, "cache_s
 )
 def test_one_line_says_what_was_kept_or_why_nothing_was(manifest, line):
     assert cached(manifest) == line
+
+
+def test_what_is_known_beforehand_is_told_once_for_each_kind():
+    told = [("a", "liar", "lies"), ("b", "liar", "lies, too"), ("room", "few_reports", "3; krum takes 4")]
+    assert list(beforehand(told)) == ["liar: a: lies (and 1 more)", "few reports: room: 3; krum takes 4"]
+    assert not list(beforehand([]))
