@@ -191,21 +191,27 @@ def by_votes(
 
     Sideways, a given weight of a copy that lacks something falls to the own copy: the rest of a row of a mixing matrix.
     """
-    some, beside = set(modules), direction != "up"
-    wanted = [key for key in own.tensors if module(key) in some]
+    names, beside = set(modules), direction != "up"
+    wanted = [key for key in own.tensors if module(key) in names]
 
     def compute() -> dict[str, Tensor]:
         copies = [plain(vote.state.tensors) for vote in received]
         weights = {name: [vote.weigh(name) for vote in received] for name in map(ballot, wanted)}
         means = {}
         for key in wanted:
-            given = list(zip(received, copies, weights[ballot(key)], strict=True))
-            rest = sum(w for vote, copy, w in given if key not in copy and vote.weight is not None) if beside else 0.0
-            means[key] = _mean([(copy[key], w) for _, copy, w in given if w and key in copy], own.tensors[key], rest)
+            says = weights[ballot(key)]
+            some = [(copy[key], say) for copy, say in zip(copies, says, strict=True) if say and key in copy]
+            rest = _missing(key, received, copies) if beside else 0.0
+            means[key] = _mean(some, own.tensors[key], rest)
         return {key: means.get(key, value) for key, value in own.tensors.items()}
 
     needs = [own.tensors, *(vote.state.tensors for vote in received)]
     return replace(own, tensors=lazily(own.tensors, needs, compute))
+
+
+def _missing(key: str, received: Sequence[Vote], copies: Sequence[Tensors]) -> float:
+    """The given weights of copies that lack something."""
+    return sum(vote.weight or 0.0 for vote, copy in zip(received, copies, strict=True) if key not in copy)
 
 
 def _mean(some: Sequence[tuple[Tensor, float]], own: Tensor, rest: float) -> Tensor:
