@@ -21,8 +21,9 @@ from torch import Tensor
 from experiments.store import UnusableError
 from models.learner import Learner
 from models.model import Tensors
+from models.promises import Ghost
 from models.recall import Recall, Training, settled
-from models.states import Ghost, State
+from models.states import State
 from models.training import Job
 
 FORMAT, DIGEST = 2, sha256().digest_size

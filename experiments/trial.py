@@ -12,7 +12,8 @@ import numpy as np
 from models.federation.algorithm import Algorithm
 from models.learner import Learner
 from models.model import Tensors, ballot
-from models.states import State, UnknownError, Vote, by_votes, merge
+from models.promises import UnknownError
+from models.states import State, Vote, by_votes, merge
 from simulator.plan import Stage
 
 

@@ -22,10 +22,11 @@ from models.federation.tally import VALUE
 from models.federation.wire import RESIDUAL, Packed, Parcel, compressed, owed, parcel, sizes
 from models.followed import Followed
 from models.model import Model, Tensors, ballot, fitting, initial, module
+from models.promises import Ghost
 from models.recall import Trained
 from models.scoring import Scorer
 from models.signals import SIGNALS, figure, gradient
-from models.states import Direction, Ghost, State, Vote, merge
+from models.states import Direction, State, Vote, merge
 from models.training import Job, Recipe
 from models.trainings import Trainings
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from models.engines import Engine
 from models.model import Model, Tensors, module
-from models.states import Promise, Wave, plain
+from models.promises import Promise, Wave, plain
 from models.training import Job, Recipe
 
 

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from models.data.samples import Samples, Study
 from models.evaluation import Predict, Score, evaluate
 from models.model import Model, Tensors, module
-from models.states import State, plain
+from models.promises import plain
+from models.states import State
 
 
 def diverged(states: Mapping[str, State]) -> list[str]:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from models.engines import Engine, Inline
 from models.model import Model, Tensors
+from models.promises import Ghost, Promise, Wave, depth
 from models.recall import Public, Trained, Training
-from models.states import Ghost, Promise, Wave, depth
 from models.training import Job, Recipe
 
 DEEPEST = 8  # trainings one behind another before they must run, so that no chain of promises grows

@@ -13,7 +13,8 @@ from models.federation.algorithm import Algorithm, Setting
 from models.federation.local import Extra, Trainer
 from models.federation.tally import Result, Tally, tallied
 from models.model import Tensors, module
-from models.states import Direction, State, Vote, lazily, plain
+from models.promises import lazily, plain
+from models.states import Direction, State, Vote
 
 MAPS, FACTORS = "maps", "factors"  # by factor A, the map that it works beside; whose factors were folded in last
 

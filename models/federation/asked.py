@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from models.data.samples import Samples
 from models.model import Tensors
-from models.states import Ghost
+from models.promises import Ghost
 from models.training import Job, Recipe
 
 

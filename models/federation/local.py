@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.data.samples import Samples
 from models.model import Tensors, module
-from models.states import State, lazily
+from models.promises import lazily
+from models.states import State
 from models.training import BATCHES, Correction, Gradient, Job, Recipe
 
 Extra = Mapping[str, Tensors]

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.means import weighted_sum
 from models.model import Tensors, ballot, module
-from models.states import Direction, State, Vote, lazily, plain
+from models.promises import lazily, plain
+from models.states import Direction, State, Vote
 
 Result = tuple[Mapping[str, Tensor], Mapping[str, Tensors]]  # new weights, and by name the new extra
 VALUE = "value"  # the key of a single number

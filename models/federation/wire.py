@@ -11,7 +11,8 @@ from torch import Tensor
 
 from models.federation.algorithm import Algorithm, Uplink
 from models.model import Tensors, ballot, module
-from models.states import State, lazily
+from models.promises import lazily
+from models.states import State
 
 FIGURE = 4  # bytes of a single number
 RESIDUAL, UNSENT = "residual", "unsent"  # what goes into an update beside it; what the last report has left out of it

@@ -11,7 +11,7 @@ from experiments.keeper import found
 from experiments.run import run
 from experiments.scenario import Scenario
 from experiments.store import Store, UnusableError
-from models.states import Ghost
+from models.promises import Ghost
 from tests.experiments.going_on import STUDY, resumed, same
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models import State, Vote, merge
-from models.states import Promise, Wave, depth
+from models.promises import Promise, Wave, depth
 
 
 def state(value, votes=1.0, **more):
