@@ -100,7 +100,7 @@ def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate)
 
     from experiments.engine import engine_of
     from experiments.learning import learner_of, study_of
-    from experiments.suiting import suited
+    from experiments.suiting import suited, unlinked
 
     torch.set_num_threads(1)  # two are many times slower on small steps
     tree, study = study_of(scenario)
@@ -115,7 +115,7 @@ def _learning(scenario: Scenario, stages: tuple[Stage, ...], evaluate: Evaluate)
     workload = _workload(scenario, learner, stages)
     fits = fitted(scenario.memory, tree, stages, workload.candidates, workload.peak)
     learner.curriculum.allowed = fits.allowed
-    happenings = unheard + apart + few + fits.happenings
+    happenings = (*unheard, *apart, *few, *fits.happenings, *unlinked(tree, learner, stages))
     return Built(scenario, tree, workload, stages, evaluate, learner, study, happenings=happenings)
 
 

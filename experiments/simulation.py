@@ -44,7 +44,7 @@ def known_after(built: Built, log: Log, on_round: OnRound) -> dict[str, Any]:
 
 
 def tell_diverged(built: Built, log: Log, states: Mapping[str, Any]) -> None:
-    """A happening for each node whose weights are not finite at the end."""
+    """A happening for each node whose weights are at hand and not finite at the end."""
     from models.scoring import diverged
 
     assert built.study is not None

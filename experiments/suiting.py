@@ -38,13 +38,12 @@ def suited(scenario: Scenario, tree: Hierarchy, learner: Learner, stages: Sequen
                 algorithm.check(Setting(learner.curriculum.recipe_in(stage), learner.model, learner.study.clients))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
-            _try_own(scenario, spec, learner, stage, key)
+            _try_own(scenario, spec, tree, learner, stage, key)
             _refuse_unsent(algorithm, name, stage)
             _refuse_idle(algorithm, name, stage, key)
             _refuse_uneven(learner.uniform, stage)
             found += _liars(algorithm, learner, stage)
             found += _few(algorithm, name, tree, stage, key)
-            found += _apart(learner, tree, stage)
     return tuple(found)
 
 
@@ -60,11 +59,12 @@ def _liars(algorithm: Algorithm, learner: Learner, stage: Stage) -> Iterator[Hap
             yield client, "liar", f"reverses what it has learned in stage {stage.name}"
 
 
-def _try_own(scenario: Scenario, spec: StageSpec, learner: Learner, stage: Stage, key: str) -> None:
+def _try_own(scenario: Scenario, spec: StageSpec, tree: Hierarchy, learner: Learner, stage: Stage, key: str) -> None:
     for one in spec.algorithm or scenario.learning.algorithm:
         if one.folder:
             try:
-                tried(learner, stage, algorithm_of((one,)), one.folder)
+                most = max(_reports(tree, stage).values(), default=1)
+                tried(learner, stage, algorithm_of((one,)), one.folder, most)
             except ValueError as error:
                 raise ValueError(f"{key}: {one.name}: {error}") from error
 
@@ -83,7 +83,9 @@ def _refuse_idle(algorithm: Algorithm, name: str, stage: Stage, key: str) -> Non
     """What works on reports, or comes down with models, where there are none."""
     plans = stage.plan.values()
     if (algorithm.rule is not by_votes or algorithm.uplink) and plans and not any(map(_gathers, plans)):
-        raise ValueError(f"{key}: {name} works on reports, and by this plan nobody reports; choose another algorithm")
+        raise ValueError(
+            f"{key}: {name} works on reports, and by this plan nobody reports; choose another for this stage"
+        )
     if algorithm.down and plans and not any(plan.downward for plan in plans):
         sent = ", ".join(algorithm.down)
         raise ValueError(f"{key}: {name} sends {sent} with the models that come down, and by this plan none does")
@@ -95,34 +97,24 @@ def _gathers(plan: TierPlan) -> bool:
 
 def _refuse_uneven(uniform: frozenset[str], stage: Stage) -> None:
     for tier, plan in stage.plan.items():
-        if getattr(plan.peers, "merge_at_relays", False) and uniform.intersection(plan.modules):
+        peers = plan.peers
+        if peers and getattr(peers, "merge_at_relays", False) and uniform.intersection(peers.modules or plan.modules):
             raise ValueError(
                 f"plan.{tier}.peers: with merge_at_relays a relay's mean would count as much as the copy of one, so "
                 "weighting: uniform cannot hold; leave out either"
             )
 
 
-def _apart(learner: Learner, tree: Hierarchy, stage: Stage) -> Iterator[Happening]:
-    """Modules of which consensus finds no common mean, since those that hold them are not linked with each other."""
-    for tier, plan in stage.plan.items():
-        if not isinstance(plan.peers, Consensus):
-            continue
-        for node in tree.nodes(tier):
-            for members in clusters(tree, [child for child in active(tree, node, stage) if isinstance(child, str)]):
-                graph = neighbours(tree, members)
-                for name in plan.peers.modules or plan.modules:
-                    holders = [m for m in members if any(module(key) == name for key in learner.holds[m])]
-                    parts = nx.number_strongly_connected_components(graph.subgraph(holders))
-                    if parts > 1:
-                        what = f"{name} in stage {stage.name}: {parts} parts of its children hold it, not linked"
-                        yield node, "unlinked", what
+def _reports(tree: Hierarchy, stage: Stage) -> dict[str, int]:
+    """How many each node that gathers gets at most."""
+    return {node: reporting(tree, node, stage) for tier in stage.plan for node in tree.nodes(tier)}
 
 
 def _few(algorithm: Algorithm, name: str, tree: Hierarchy, stage: Stage, key: str) -> Iterator[Happening]:
     """Nodes that never get as many reports as a merge takes; ValueError where there are no others."""
     if algorithm.least < 2:
         return
-    reports = {node: reporting(tree, node, stage) for tier in stage.plan for node in tree.nodes(tier)}
+    reports = _reports(tree, stage)
     if not reports:
         return
     if max(reports.values()) < algorithm.least:
@@ -134,3 +126,24 @@ def _few(algorithm: Algorithm, name: str, tree: Hierarchy, stage: Stage, key: st
     for node, there in reports.items():
         if there < algorithm.least:
             yield node, "few_reports", f"{there} in stage {stage.name}; {name} takes {algorithm.least}"
+
+
+def unlinked(tree: Hierarchy, learner: Learner, stages: Sequence[Stage]) -> Iterator[Happening]:
+    """Modules of which consensus finds no common mean, since those that have a say in them are not linked."""
+    allowed = learner.curriculum.allowed
+
+    def speaks(node: str, name: str, stage: Stage) -> bool:
+        able = name not in stage.trainable or name in allowed.get((stage.name, node), stage.trainable)
+        return able and any(module(key) == name for key in learner.holds[node])
+
+    for stage, tier, plan in ((each, tier, plan) for each in stages for tier, plan in each.plan.items()):
+        if not isinstance(plan.peers, Consensus):
+            continue
+        for node in tree.nodes(tier):
+            for members in clusters(tree, [child for child in active(tree, node, stage) if isinstance(child, str)]):
+                graph = neighbours(tree, members)
+                for name in plan.peers.modules or plan.modules:
+                    there = graph.subgraph(m for m in members if speaks(m, name, stage))
+                    if (parts := nx.number_strongly_connected_components(there)) > 1:
+                        what = f"{name} in stage {stage.name}: {parts} parts of its children have it, not linked"
+                        yield node, "unlinked", what

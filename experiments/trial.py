@@ -5,23 +5,27 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle, islice
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
 
 from models.federation.algorithm import Algorithm
 from models.learner import Learner
-from models.model import Tensors, ballot
+from models.model import Tensors, ballot, module
 from models.promises import UnknownError
 from models.states import State, Vote, by_votes, merge
 from simulator.plan import Stage
 
+MANY = 10  # reports to a merge that is tried
 
-def tried(learner: Learner, stage: Stage, algorithm: Algorithm, folder: str) -> None:
+
+def tried(learner: Learner, stage: Stage, algorithm: Algorithm, folder: str, reports: int) -> None:
     """Run the parts of *algorithm* once: the local rule on placeholders, the others on the initial weights.
 
-    A merge rule that goes by what reports bring beside the weights is not tried. Raises ValueError for what fails, with
-    the last place of it below *folder*.
+    A merge rule is given so many *reports*, of clients; one that goes by what they bring beside the weights is not
+    tried. Raises ValueError for what fails, with the last place of it below *folder*.
     """
     recipe = learner.curriculum.recipe_in(stage)
     if recipe.public or not learner.study.clients:
@@ -32,14 +36,16 @@ def tried(learner: Learner, stage: Stage, algorithm: Algorithm, folder: str) -> 
     start = {key: learner.initial[key] for key in learner.initial if key in learner.holds[node]}
     if algorithm.rule is not by_votes and not (algorithm.up or algorithm.figures):
         with _told("merge rule", folder):
-            copy = State(start, dict.fromkeys(map(ballot, start), 1))
-            votes = [Vote(f"client {i}", copy) for i in range(max(algorithm.least, 2))]
+            copy = State(start, dict.fromkeys(map(ballot, start), 1), State(start, {}))
+            votes = [Vote(name, copy) for name in islice(cycle(learner.study.clients), min(max(reports, 1), MANY))]
             _fits(merge(copy, votes, tuple(recipe.trainable), "up", algorithm.rule).tensors, start)
     if algorithm.uplink:
         with _told("uplink", folder):
-            _fits(algorithm.uplink(start, np.random.default_rng(0)), start)
-            nbytes = algorithm.uplink.nbytes({key: tuple(value.shape) for key, value in start.items()})
-            if not (isinstance(nbytes, int) and nbytes >= 0):
+            some = {name for plan in stage.plan.values() for name in plan.modules} & recipe.trainable
+            sent = {key: start[key] for key in start if module(key) in some and algorithm.carries(key)}
+            _fits(algorithm.uplink(sent, np.random.default_rng(0)), sent)
+            nbytes = algorithm.uplink.nbytes({key: tuple(value.shape) for key, value in sent.items()})
+            if not (isinstance(nbytes, Integral) and nbytes >= 0):
                 raise ValueError(f"nbytes must give a whole number, 0 or more, got {nbytes!r}")
 
 

@@ -22,6 +22,7 @@ from models.federation.tally import VALUE
 from models.federation.wire import RESIDUAL, Packed, Parcel, compressed, owed, parcel, sizes
 from models.followed import Followed
 from models.model import Model, Tensors, ballot, fitting, initial, module
+from models.objectives import Supervised
 from models.promises import Ghost
 from models.recall import Trained
 from models.scoring import Scorer
@@ -31,6 +32,11 @@ from models.training import Job, Recipe
 from models.trainings import Trainings
 
 T = TypeVar("T")
+
+
+def _learn(recipe: Recipe, task: str) -> bool:
+    """Whether clients that train by *recipe* learn a task."""
+    return isinstance(recipe.objective, Supervised) and (recipe.tasks is None or task in recipe.tasks)
 
 
 class Learner(Followed):
@@ -66,8 +72,8 @@ class Learner(Followed):
         self.trainings = Trainings(model, engine)
         self.initial = initial(model, seed) if start is None else fitting(start, initial(model, seed))
         trained = {name for recipe in recipes.values() for name in recipe.trainable}
-        if start is None:  # a head that nobody ever trains says nothing
-            trained |= {name for name in model.modules if name.startswith("head.")}
+        if start is None:  # the head of a task that nobody learns says nothing
+            trained |= {f"head.{task}" for task in study.tasks if not any(_learn(r, task) for r in recipes.values())}
         self.scorer = Scorer(model, study, holds, self.initial, trained)
         self._packs: Counter[str] = Counter()  # of reports that were made smaller, by node
         self._parcels: dict[tuple[str, str, tuple[str, ...]], Parcel] = {}  # by sender, receiver and modules wanted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
@@ -143,16 +143,25 @@ def _fields_at(model: type[BaseModel], steps: Sequence[str | int]) -> list[str]:
 
 
 def _instead(model: type[BaseModel], above: Sequence[str | int], key: str) -> str:
-    """What was perhaps meant by an unknown *key*: one beside it, the same in another section, or else all beside it."""
+    """What was perhaps meant by an unknown *key*: one beside it, the same elsewhere, or else all that are beside it."""
     known = _fields_at(model, above)
     if near := nearest(key, known):
         return near
-    if above and key in model.model_fields:
-        return f"; did you mean {key!r} at the top?"
-    for name, field in model.model_fields.items():
-        for _, kind in _members(field.annotation) if (name,) != _keys(above)[:1] else ():
-            if isinstance(kind, type) and issubclass(kind, BaseModel) and key in kind.model_fields:
-                return f"; did you mean '{name}.{key}'?"
+    places = [place for place in _places(model, key) if place != ".".join(map(str, (*_keys(above), key)))]
+    if 0 < len(places) <= 3:
+        return f"; did you mean {' or '.join(map(repr, places))}?"
     if "algorithm" in known:
         return f"; a knob goes with its algorithm: {{name: ..., {key}: ...}}"
     return f"; there are {', '.join(known)}" if known else ""
+
+
+def _places(model: type[BaseModel], key: str, above: str = "", deep: int = 2) -> Iterator[str]:
+    """Where in *model* there is such a key: at the top, in a section or in one of its sections."""
+    if key in model.model_fields:
+        yield above + key
+    for name, field in model.model_fields.items() if deep else ():
+        for _, kind in _members(field.annotation):
+            tiers = get_origin(kind) is dict
+            inner = get_args(kind)[1] if tiers else kind
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _places(inner, key, f"{above}{name}.{'<tier>.' if tiers else ''}", deep - 1)

@@ -14,6 +14,10 @@ from models.model import Tensors
 from models.states import State
 
 
+def _fits(node: str, pattern: str) -> bool:
+    return node == pattern or fnmatchcase(node, pattern)
+
+
 @dataclass(frozen=True, slots=True)
 class Flipping:
     """Train as the recipe says; a flipper then holds and sends w - scale (w_i - w), w what came down."""
@@ -39,12 +43,12 @@ class Flipping:
         """Whether a node is one of them: the same in every round and stage of a run."""
         if isinstance(self.clients, float):
             return bool(stream(seed, "sign_flip", node).random() < self.clients)
-        return any(fnmatchcase(node, pattern) for pattern in self.clients)
+        return any(_fits(node, pattern) for pattern in self.clients)
 
     def check(self, setting: Setting) -> None:
         """ValueError for a name or pattern that fits no client."""
         for name in () if isinstance(self.clients, float) else self.clients:
-            if not any(fnmatchcase(client, name) for client in setting.clients):
+            if not any(_fits(client, name) for client in setting.clients):
                 example = next(iter(setting.clients), "none")
                 raise ValueError(
                     f"sign_flip: clients: {name!r} is no client, which are those that train; one is {example}, and "

@@ -147,7 +147,8 @@ def reporting(tree: Hierarchy, node: str, stage: Stage) -> int:
 
 def _speaking(tree: Hierarchy, node: str, stage: Stage) -> int:
     children, plan = Brood(tuple(active(tree, node, stage)), ()), stage.plan[tree.tier(node)]
-    reports = getattr(plan.peers, "reports", len)  # of a cluster
+    one = getattr(plan.peers, "for_others", False)
+    reports = getattr(plan.peers, "reports", lambda members: 1 if one else len(members))  # of a cluster
     there = sum(map(reports, clusters(tree, tuple(children)))) if plan.peers else len(children)
     return min(there, _asked(plan) or there)
 
@@ -172,7 +173,7 @@ def _check_peers(tree: Hierarchy, stage: Stage, tier: str) -> None:
             plan.peers.check(tree, family)
     except ValueError as error:
         raise ValueError(f"plan.{tier}.peers: {error}") from error
-    some = plan.select is not everyone and getattr(plan.peers, "connected", False)
+    some = plan.select is not everyone and getattr(plan.peers, "connected", getattr(plan.peers, "for_others", False))
     if some and not all(_all_linked(tree, members) for family in families for members in clusters(tree, family)):
         raise ValueError(
             f"plan.{tier}.select: who is not asked may cut the others off from each other; link everyone with "

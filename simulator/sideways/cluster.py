@@ -70,15 +70,19 @@ class Cluster(Generic[S]):
         return [member for member in self.members if member in staying and self.acts.nodes[member].here]
 
     def merged(self, node: str, own: S, received: Sequence[Arrival[S]]) -> S:
-        """*own* merged with what a member received; of what is due it takes over the votes, too."""
-        rest, count = [name for name in self.modules if name not in self.due], len(self.members)
+        """*own* merged with what a member received; of what it will report it takes over the votes, too."""
+        mine, count = self.reported(node, own), len(self.members)
+        rest = [name for name in self.modules if name not in mine]
         out = self.workload.merge(node, own, received, rest, "sideways", count) if rest else own
-        return self.workload.merge(node, out, received, self.due, "pool", count) if self.due else out
+        return self.workload.merge(node, out, received, mine, "pool", count) if mine else out
 
-    def without_votes(self, node: str, to: str, state: S, modules: Sequence[str] | None = None) -> S:
-        """What a member holds whose report of what is due, or of these *modules* of it, another one makes."""
-        due = [name for name in self.due if modules is None or name in modules]
-        return self.workload.pack(node, to, state, due).kept if due else state
+    def reported(self, node: str, state: S) -> tuple[str, ...]:
+        """What of that which is due a member reports: not what it lacks, or has no say in itself."""
+        return self.workload.pack(node, node, state, self.due).modules if self.due else ()
+
+    def without_votes(self, node: str, to: str, state: S, modules: Sequence[str]) -> S:
+        """What a member holds whose report of these *modules* another one makes."""
+        return self.workload.pack(node, to, state, modules).kept if modules else state
 
     def random(self, purpose: str) -> np.random.Generator:
         """The stream of a purpose in this turn."""

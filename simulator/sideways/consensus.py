@@ -186,18 +186,20 @@ class _Mixing(Generic[S]):
 
 
 def _level(cluster: Cluster[S], states: MutableMapping[str, S], members: Sequence[str]) -> None:
-    """Give all the same votes, and scale their models so that votes x model stays what it was."""
-    received = [Arrival(member, states[member]) for member in members]
-    count, modules = len(cluster.members), cluster.modules
+    """Give all that will send a module the same votes, and scale it so that votes x module stays what it was."""
+    pack, merge, count = cluster.workload.pack, cluster.workload.merge, len(cluster.members)
+    told = {member: pack(member, member, states[member], cluster.modules) for member in members}
+    received = [Arrival(member, told[member].wire) for member in members]
     for member in members:
-        states[member] = cluster.workload.merge(member, states[member], received, modules, "level", count)
+        states[member] = merge(member, states[member], received, told[member].modules, "level", count)
 
 
 def _pool(cluster: Cluster[S], states: MutableMapping[str, S], chosen: str, members: Sequence[str]) -> None:
-    """Give the votes of all to one, whose model stays as it is."""
-    if len(members) < 2:
+    """Give the votes of all on what it will report to one, whose model stays as it is."""
+    due = cluster.reported(chosen, states[chosen]) if len(members) > 1 else ()
+    if not due:
         return
-    received = [Arrival(m, states[m], weight=float(m == chosen)) for m in members]
-    kept = {m: cluster.without_votes(m, chosen, states[m]) for m in members if m != chosen}
-    states[chosen] = cluster.workload.merge(chosen, states[chosen], received, cluster.due, "pool", len(cluster.members))
-    states.update(kept)
+    told = {m: cluster.workload.pack(m, chosen, states[m], due) for m in members if m != chosen}
+    received = [Arrival(m, told[m].wire if m in told else states[m], weight=float(m == chosen)) for m in members]
+    states[chosen] = cluster.workload.merge(chosen, states[chosen], received, due, "pool", len(cluster.members))
+    states.update({m: packet.kept for m, packet in told.items()})

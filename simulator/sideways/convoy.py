@@ -47,11 +47,10 @@ class Convoy(Generic[S]):
             return
         cluster.acts.notes[key] = True
 
-        def told(node: str, to: str) -> set[str]:
-            return set(cluster.workload.pack(node, to, self.states[node], cluster.modules).modules)
+        def own(node: str) -> set[str]:
+            return set(cluster.workload.pack(node, node, self.states[node], cluster.modules).modules)
 
-        senders, own = self.senders(), told(head, head)
-        lost = set[str]().union(*(told(sender, sender) - (told(sender, head) & own) for sender in senders))
+        lost = set[str]().union(*map(own, self.senders())) - own(head)
         if lost:
             names = ", ".join(name for name in cluster.modules if name in lost)
             cluster.acts.happen(head, "lacks", f"{names}: nobody reports them while it is the head")
@@ -76,8 +75,9 @@ class Convoy(Generic[S]):
             for a, b in pairwise(self.paths[sender]):
                 if not (yield from self.send(a, b, packet)):
                     return
-            kept = self.cluster.without_votes(sender, self.head, state)
-            self.arrived[sender], self.kept[sender] = packet.wire, kept
+            due = self.cluster.reported(self.head, self.states[self.head])
+            self.arrived[sender] = packet.wire
+            self.kept[sender] = self.cluster.without_votes(sender, self.head, state, due)
 
         yield from together(self.cluster, [carry(sender) for sender in self.senders()])
 
@@ -114,8 +114,10 @@ class Convoy(Generic[S]):
             return node, packet.wire, {m: tuple(x for x in has if x in packet.modules) for m, has in whole.items()}
 
         self.arrived, through = yield from collect(self.head)
+        due = self.cluster.reported(self.head, self.states[self.head])
         for member, came in through.items():  # the votes go where the modules went, and stay with what a relay lacks
-            self.kept[member] = self.cluster.without_votes(member, self.head, self.sent[member], came)
+            rest = [name for name in due if name in came]
+            self.kept[member] = self.cluster.without_votes(member, self.head, self.sent[member], rest)
 
     def merge(self) -> Generator[Event, Any, bool]:
         """The head merges by votes; if a report is due it takes over the votes of all. False: it is gone."""

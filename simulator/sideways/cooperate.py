@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 import networkx as nx
 from simpy import Event
@@ -37,6 +37,7 @@ class Cooperate(Generic[S]):
     result: Result = "back"
     varying: Varying = steady
     modules: tuple[str, ...] | None = None
+    connected: ClassVar[bool] = False  # who has nobody to help it does not train
 
     def __post_init__(self) -> None:
         if self.result not in get_args(Result):
@@ -116,8 +117,8 @@ class Cooperate(Generic[S]):
         if not (yield from computing(cluster, helper, "merge", 2)):
             return False
         received = [Arrival(helper, states[helper]), Arrival(node, packet.wire)]
+        states[node] = cluster.without_votes(node, helper, trained, cluster.reported(helper, states[helper]))
         states[helper] = cluster.merged(helper, states[helper], received)
-        states[node] = cluster.without_votes(node, helper, trained)
         return True
 
     def _helper(self, cluster: Cluster[S], graph: nx.DiGraph, node: str) -> str | None:

@@ -348,3 +348,16 @@ def test_a_tag_is_told_once_and_builds_nothing(mistakes):
     assert mistakes(GOOD.replace("title: A district", "title: !!python/name:os.system ''")) == [
         "s.yaml:1: title: the tag !!python/name:os.system is not understood here; write a plain value"
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("battery: {initial: 1}", "battery: unknown key; did you mean 'costs.battery'?"),
+        ("lr: 0.1", "lr: unknown key; did you mean 'learning.optimizer.lr'?"),
+        ("learning: {mu: 0.1}", "learning.mu: unknown key; a knob goes with its algorithm: {name: ..., mu: ...}"),
+        ("learning: {wait: barrier}", "learning.wait: unknown key; did you mean 'plan.<tier>.wait'?"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_led_to_the_right_one(mistakes, line, told):
+    assert mistakes(f"{line}\n{GOOD}") == [f"s.yaml:1: {told}"]

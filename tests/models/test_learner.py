@@ -15,11 +15,13 @@ NODES = [f"pupil{i}" for i in range(8)]
 TRAIN = stage("federate", "device", FEDERATED, {})
 
 
-def learner(nodes=NODES, epochs=3, start=None, trained=TRAIN):
+def learner(nodes=NODES, epochs=3, start=None, trained=TRAIN, tasks=None):
     data = study(nodes)
     holds = {node: frozenset(MODEL.held(c.train.inputs, c.train.targets)) for node, c in data.clients.items()}
     holds["cloud"] = frozenset(MODEL.held(SHAPES, TASKS))
-    out = Learner(MODEL, data, holds, {"federate": Recipe(Supervised(), AdamW(), epochs, 8)}, seed=1, start=start)
+    out = Learner(
+        MODEL, data, holds, {"federate": Recipe(Supervised(), AdamW(), epochs, 8, tasks=tasks)}, seed=1, start=start
+    )
     out.enter(trained)
     return out
 
@@ -39,14 +41,22 @@ def test_nothing_is_scored_before_it_is_taught():
     assert {score.task for score in one.evaluate({"pupil0": one.train("pupil0", start, 0)})} == set(TASKS)
 
 
-@pytest.mark.parametrize("given", [False, True], ids=["drawn", "given"])
-def test_a_head_that_nobody_trains_says_nothing_unless_its_weights_were_given(given):
-    some = stage("federate", "device", [name for name in FEDERATED if name != "head.outcome"], {})
-    one = learner(start=initial(MODEL, 5) if given else None, trained=some)
-    taught = one.train("pupil0", one.start("pupil0"), 0)
-    assert {score.task for score in one.evaluate({"pupil0": taught})} == set(TASKS) - (
-        {"outcome"} if not given else set()
-    )
+SOME = stage("federate", "device", [name for name in FEDERATED if name != "head.outcome"], {})
+
+
+def scored(**how):
+    one = learner(trained=SOME, **how)
+    return {score.task for score in one.evaluate({"pupil0": one.train("pupil0", one.start("pupil0"), 0)})}
+
+
+def test_a_task_that_nobody_learns_has_no_score_unless_weights_were_given():
+    others = frozenset(TASKS) - {"outcome"}
+    assert scored(tasks=others) == others
+    assert scored(tasks=others, start=initial(MODEL, 5)) == set(TASKS)
+
+
+def test_a_fixed_head_over_modules_that_learn_its_task_has_a_score():
+    assert scored() == set(TASKS)
 
 
 def test_training_is_charged_batch_by_batch():

@@ -33,8 +33,13 @@ def samples(n, tasks, value):
     return Samples({"record": torch.zeros(n, 1, dtype=torch.float64)}, dict.fromkeys(tasks, column))
 
 
-def learned(peers, *, links=STAR, lacks=(3,), sizes=SAMPLES, rounds=1, rate=0.5, uniform=(), algorithm=("fedavg", {})):
-    """Four devices below a cloud, those that *lacks* lists without task a; what all know at the end, and the log."""
+def learned(
+    peers, *, links=STAR, lacks=(3,), sizes=SAMPLES, rounds=1, rate=0.5, uniform=(), algorithm=("fedavg", {}), unable=()
+):
+    """Four devices below a cloud; what all know at the end, and the log.
+
+    Those that *lacks* lists are without task a; those of *unable* hold its head, but memory does not let them train it.
+    """
     tree = Hierarchy("cloud", "cloud", device("chromebook_n100"))
     for i in range(4):
         tree.add(f"d{i}", "cloud", "device", device("chromebook_n100"), SLOW)
@@ -54,6 +59,7 @@ def learned(peers, *, links=STAR, lacks=(3,), sizes=SAMPLES, rounds=1, rate=0.5,
         seed=1, depths=depths(tree), start=start, uniform=frozenset(uniform),
         algorithms={"federate": made(*algorithm)},
     )  # fmt: skip
+    learner.curriculum.allowed = {("federate", f"d{i}"): frozenset({"head.b"}) for i in unable}
     plan = Plan(cloud=TierPlan(modules, rounds, peers=peers, down=() if silent else None))
     stage = Stage("federate", plan, "device", modules)
     log, states = federation(tree, LearningWorkload(learner), [stage], seed=1, final_broadcast=False)
@@ -131,3 +137,27 @@ def test_votes_stay_with_what_a_relay_on_the_way_lacks():
     assert bias(states, "a") == 1
     votes = {node: states[node].samples.get("head.a") for node in ("cloud", "d0", "d1", "d2")}
     assert votes == {"cloud": 4, "d0": None, "d1": 4, "d2": 4}
+
+
+@pytest.mark.parametrize("peers", EXACT, ids=lambda p: f"{p.mixed}-{p.report}-{p.weights}")
+def test_who_holds_a_module_and_cannot_train_it_has_no_say(peers):
+    states, _ = learned(peers, lacks=(), unable=(3,))
+    assert bias(states, "a") == pytest.approx((1 + 2 + 4) / 3, rel=1e-9)
+    assert bias(states, "a", "d3") == pytest.approx((1 + 2 + 4) / 3, rel=1e-9)  # it takes over what the others know
+    assert bias(states, "b") == pytest.approx((1 + 2 + 4 + 100) / 4, rel=1e-9)
+
+
+@pytest.mark.parametrize("mixed", ["sums", "models"])
+def test_votes_are_counted_once_whoever_reports(mixed):
+    """A node that is drawn, but has no say in a module, leaves the votes with their owners for a later turn."""
+    states, _ = learned(Consensus(30, mixed=mixed), lacks=(), unable=(3,), rounds=12)
+    assert sum(state.samples.get("head.a", 0) for state in states.values()) == pytest.approx(12 * 3 * 4)
+    assert sum(state.samples.get("head.b", 0) for state in states.values()) == pytest.approx(12 * 4 * 4)
+
+
+@pytest.mark.parametrize("merging", [False, True])
+def test_a_head_without_a_say_leaves_the_votes_with_their_owners(merging):
+    states, log = learned(Relay(Given(("d3",)), merge_at_relays=merging), lacks=(), unable=(3,), rounds=2)
+    assert [(h.node, h.kind) for h in log.happenings] == [("d3", "lacks")]
+    votes = {node: states[node].samples.get("head.a") for node in ("cloud", "d0", "d1", "d2", "d3")}
+    assert votes == {"cloud": None, "d0": 8, "d1": 8, "d2": 8, "d3": None}
