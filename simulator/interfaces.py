@@ -111,7 +111,7 @@ class Workload(Protocol[S]):
 
         *count* children are registered, whether they were asked in this round or not. Sideways, the own copy is among
         those received, and the own votes stay; "pool" is the same, but *own* takes over the votes of all received.
-        "level" gives *own* the mean of their votes, and scales it so that votes x model stays what it was.
+        "level" gives *own* the mean vote of those who sent a module, and scales it so that votes x model stays.
         """
         ...
 

@@ -1,5 +1,6 @@
 """Mixing with neighbours: the operator, how fast they agree, what it costs, and how many rounds the laws ask for."""
 
+from dataclasses import dataclass, field
 from math import ceil, log
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulator import CostOnly, Plan, Size, Stage, TierPlan, simulate
 from simulator.costs import Costs
 from simulator.sideways.consensus import Consensus, gossip
 from simulator.sideways.laws import Case, FiniteGap, Layers, LinearRate, Taper, TwoTimescale, gamma, theta
@@ -250,3 +252,26 @@ def test_bad_figures_are_refused():
 def test_receive_energy_is_a_switch():
     states = {m: Copy(np.zeros(1)) for m in "abc"}
     assert meet(friends("abc", LINE), Consensus(), states, costs=Costs(receive=False)).joules("receive") == 0
+
+
+@dataclass
+class Counting:
+    """A law that notes which turn it is."""
+
+    turns: list = field(default_factory=list)
+    signals = ()
+
+    def __call__(self, case):
+        self.turns.append(case.turn)
+        return 0
+
+    def __hash__(self):
+        return 1
+
+
+def test_laws_count_turns_from_the_beginning_of_a_stage():
+    tree, law = friends("ab", [("a", "b")]), Counting()
+    plan = Plan(room=TierPlan(("body",), rounds=3, peers=Consensus(law)))
+    stages = [Stage(name, plan, "device", ("body",)) for name in ("first", "second")]
+    simulate(tree, CostOnly({"body": Size(8, 1.0)}), stages)
+    assert law.turns == [1, 2, 3, 1, 2, 3]
