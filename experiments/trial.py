@@ -39,10 +39,10 @@ def tried(learner: Learner, stage: Stage, algorithm: Algorithm, folder: str, rep
             copy = State(start, dict.fromkeys(map(ballot, start), 1), State(start, {}))
             votes = [Vote(name, copy) for name in islice(cycle(learner.study.clients), min(max(reports, 1), MANY))]
             _fits(merge(copy, votes, tuple(recipe.trainable), "up", algorithm.rule).tensors, start)
-    if algorithm.uplink:
+    some = {name for plan in stage.plan.values() for name in plan.modules} & recipe.trainable
+    sent = {key: start[key] for key in start if module(key) in some and algorithm.carries(key)}
+    if algorithm.uplink and sent:
         with _told("uplink", folder):
-            some = {name for plan in stage.plan.values() for name in plan.modules} & recipe.trainable
-            sent = {key: start[key] for key in start if module(key) in some and algorithm.carries(key)}
             _fits(algorithm.uplink(sent, np.random.default_rng(0)), sent)
             nbytes = algorithm.uplink.nbytes({key: tuple(value.shape) for key, value in sent.items()})
             if not (isinstance(nbytes, Integral) and nbytes >= 0):
