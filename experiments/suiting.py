@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import networkx as nx
@@ -64,7 +65,7 @@ def _try_own(scenario: Scenario, spec: StageSpec, tree: Hierarchy, learner: Lear
         if one.folder:
             try:
                 most = max(_reports(tree, stage).values(), default=1)
-                tried(learner, stage, algorithm_of((one,)), one.folder, most)
+                tried(learner, stage, algorithm_of((one,)), _file(one.name), most)
             except ValueError as error:
                 raise ValueError(f"{key}: {one.name}: {error}") from error
 
@@ -77,6 +78,11 @@ def _refuse_unsent(algorithm: Algorithm, name: str, stage: Stage) -> None:
                 f"plan.{tier}.peers: {name} sends {sent} beside the weights, which peers do not pass on; leave peers "
                 "out, or take another algorithm"
             )
+
+
+def _file(name: str) -> str:
+    """Where the module of ``module:Name`` is, which has been imported."""
+    return getattr(sys.modules.get(name.partition(":")[0]), "__file__", None) or ""
 
 
 def _refuse_idle(algorithm: Algorithm, name: str, stage: Stage, key: str) -> None:

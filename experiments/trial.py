@@ -21,28 +21,28 @@ from simulator.plan import Stage
 MANY = 10  # reports to a merge that is tried
 
 
-def tried(learner: Learner, stage: Stage, algorithm: Algorithm, folder: str, reports: int) -> None:
+def tried(learner: Learner, stage: Stage, algorithm: Algorithm, file: str, reports: int) -> None:
     """Run the parts of *algorithm* once: the local rule on placeholders, the others on the initial weights.
 
     A merge rule is given so many *reports*, of clients; one that goes by what they bring beside the weights is not
-    tried. Raises ValueError for what fails, with the last place of it below *folder*.
+    tried. Raises ValueError for what fails, with the last place of it in *file*.
     """
     recipe = learner.curriculum.recipe_in(stage)
     if recipe.public or not learner.study.clients:
         return
     node = next(iter(learner.study.clients))
-    with _told("local rule", folder):
+    with _told("local rule", file):
         learner.asks(node, recipe, algorithm)
     start = {key: learner.initial[key] for key in learner.initial if key in learner.holds[node]}
     if algorithm.rule is not by_votes and not (algorithm.up or algorithm.figures):
-        with _told("merge rule", folder):
+        with _told("merge rule", file):
             copy = State(start, dict.fromkeys(map(ballot, start), 1), State(start, {}))
             votes = [Vote(name, copy) for name in islice(cycle(learner.study.clients), min(max(reports, 1), MANY))]
             _fits(merge(copy, votes, tuple(recipe.trainable), "up", algorithm.rule).tensors, start)
     some = {name for plan in stage.plan.values() for name in plan.modules} & recipe.trainable
     sent = {key: start[key] for key in start if module(key) in some and algorithm.carries(key)}
     if algorithm.uplink and sent:
-        with _told("uplink", folder):
+        with _told("uplink", file):
             _fits(algorithm.uplink(sent, np.random.default_rng(0)), sent)
             nbytes = algorithm.uplink.nbytes({key: tuple(value.shape) for key, value in sent.items()})
             if not (isinstance(nbytes, Integral) and nbytes >= 0):
@@ -57,13 +57,13 @@ def _fits(made: Tensors, given: Tensors) -> None:
 
 
 @contextmanager
-def _told(part: str, folder: str) -> Iterator[None]:
+def _told(part: str, file: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of somebody else's function
         frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
-        place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+        own = [frame for frame in frames if frame.filename == file]
+        place = f" ({Path(file).name}, line {own[-1].lineno})" if own else ""
         if isinstance(error, UnknownError):
             what = (
                 "it looks at weights before they are known; make what depends on them with "
