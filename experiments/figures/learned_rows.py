@@ -59,9 +59,8 @@ def _alike(row: Row) -> str:
 
 
 def _label(row: Row) -> str:
-    name, _, every = _alike(row).removeprefix("hfedfm_").partition("_")
-    alike = f"E = {name}" if name.isdigit() else f"{name} {every}".strip()
-    return alike + (" + D2D" if row["row"] != _alike(row) else "")
+    alike = _alike(row).replace("hfedfm_", "E = ").replace("_", " ")
+    return alike if row["row"] == _alike(row) else f"{alike} + D2D"
 
 
 def _mark(look: tuple[str, str], row: Row) -> Line2D:

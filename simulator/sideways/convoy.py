@@ -20,7 +20,7 @@ S = TypeVar("S")
 
 @dataclass(slots=True)
 class Convoy(Generic[S]):
-    """Models on their way to a *head*: what *arrived* there, and what each sender holds once it is merged (*kept*).
+    """Models on their way to a *head*: what *arrived* there, and which modules of each sender came *through*.
 
     *sent* is what each held when it packed: who has left since, and was asked anew, may hold another model by then.
     """
@@ -31,7 +31,7 @@ class Convoy(Generic[S]):
     paths: Mapping[str, Sequence[str]]
     radios: Radios | None
     arrived: dict[str, S] = field(default_factory=dict)
-    kept: dict[str, S] = field(default_factory=dict)
+    through: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sent: dict[str, S] = field(default_factory=dict)
 
     def miss(self, graph: nx.DiGraph) -> None:
@@ -75,9 +75,7 @@ class Convoy(Generic[S]):
             for a, b in pairwise(self.paths[sender]):
                 if not (yield from self.send(a, b, packet)):
                     return
-            due = self.cluster.reported(self.head, self.states[self.head])
-            self.arrived[sender] = packet.wire
-            self.kept[sender] = self.cluster.without_votes(sender, self.head, state, due)
+            self.arrived[sender], self.through[sender] = packet.wire, packet.modules
 
         yield from together(self.cluster, [carry(sender) for sender in self.senders()])
 
@@ -113,11 +111,7 @@ class Convoy(Generic[S]):
             whole = {**within, node: packet.modules}
             return node, packet.wire, {m: tuple(x for x in has if x in packet.modules) for m, has in whole.items()}
 
-        self.arrived, through = yield from collect(self.head)
-        due = self.cluster.reported(self.head, self.states[self.head])
-        for member, came in through.items():  # the votes go where the modules went, and stay with what a relay lacks
-            rest = [name for name in due if name in came]
-            self.kept[member] = self.cluster.without_votes(member, self.head, self.sent[member], rest)
+        self.arrived, self.through = yield from collect(self.head)
 
     def merge(self) -> Generator[Event, Any, bool]:
         """The head merges by votes; if a report is due it takes over the votes of all. False: it is gone."""
@@ -127,7 +121,11 @@ class Convoy(Generic[S]):
             if not (yield from computing(cluster, head, "merge", len(received))):
                 return False
             states[head] = cluster.merged(head, states[head], received)
-            states.update({m: kept for m, kept in self.kept.items() if states[m] is self.sent[m]})
+            due = cluster.reported(head, states[head])
+            for member, came in self.through.items():  # votes go where modules went, and stay with what a relay lacks
+                if states[member] is self.sent[member]:
+                    rest = [name for name in due if name in came]
+                    states[member] = cluster.without_votes(member, head, states[member], rest)
         return head in cluster.here()
 
     def send_back(self, onward: Mapping[str, Sequence[str]]) -> Generator[Event, Any, None]:

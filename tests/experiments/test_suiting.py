@@ -55,16 +55,16 @@ def test_what_would_be_of_no_effect_or_wrong_is_refused(cloud, algorithm, learni
 
 
 @pytest.mark.parametrize(
-    ("cloud", "algorithm"),
+    ("cloud", "algorithm", "asked"),
     [
-        (GOSSIP, "fedprox"),
-        ({"modules": ["*"], "peers": POOLED, "wait": {"first": 5}}, "fedavg"),
-        ({"modules": ["*"], "peers": POOLED, "select": {"random": 4}}, "median"),
-        ({"modules": ["*"], "peers": {"kind": "relay", "merge_at_relays": True}}, "fedavg"),
+        (GOSSIP, "fedprox", 6),
+        ({"modules": ["*"], "peers": POOLED, "wait": {"first": 5}}, "fedavg", 6),
+        ({"modules": ["*"], "peers": POOLED, "select": {"random": 4}}, "median", 4),
+        ({"modules": ["*"], "peers": {"kind": "relay", "merge_at_relays": True}}, "fedavg", 6),
     ],
 )
-def test_what_works_is_not(cloud, algorithm):
-    run(scenario(cloud, algorithm))
+def test_what_works_is_not(cloud, algorithm, asked):
+    assert run(scenario(cloud, algorithm)).manifest["client_updates"] == asked
 
 
 def test_modules_whose_owners_are_not_linked_are_told():
